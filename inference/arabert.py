@@ -1,0 +1,160 @@
+"""AraBERT's own normalisation, so that the model meets at use the text it met at pre-training.
+
+`preprocess` equals, character for character, what the package ``arabert`` 1.0.1 does for ``bert-base-arabertv02`` (a golden test
+compares them), in other words and in linear time: the package takes exponential time on ``@http://aaaa...`` and quadratic time on
+long words. `repair` runs before it and mends what the package would destroy. `arabert_v02` is the two in turn.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+
+import numpy as np
+
+from .canonical import canonicalise
+
+_LINK, _MAIL, _MENTION = " [رابط] ", " [بريد] ", " [مستخدم] "
+
+_LETTER = "\u0621-\u063a\u0641-\u064a"
+_WORD = f"0-9a-zA-Z{_LETTER}\\[\\]"
+# The other characters that the vocabulary has. A slash is not among them; it becomes a dash before this counts.
+_SIGNS = re.escape("!\"#$%'()*+,.:;-<=·>?@\\^_`{|}~—٪’،؟୍“؛”ۚ»«–…‘") + "\u0653-\u066c\u0671-\u0674"
+_SIGN = re.compile(f"[{_SIGNS}]")
+_FOREIGN = re.compile(f"[^{_WORD}{_SIGNS}\\s]+")
+_MARKS = "\u064b\u064c\u064d\u064e\u064f\u0650\u0652\u0651\u0640"
+
+_EASTERN_DIGIT = re.compile("[٠-٩]+")
+_EASTERN_TO_ASCII = str.maketrans("٠١٢٣٤٥٦٧٨٩", "0123456789")
+# Both begin with the rarer character class, which `re` finds fast, and then look back to where their match may begin.
+_DIGITS_LETTERS = re.compile(f"([0-9](?<![0-9][0-9])[0-9]*+)([{_LETTER}]++)")
+_LETTER_DIGIT = re.compile(f"[0-9](?<=[{_LETTER}][0-9])")
+_LETTERS_DIGITS = re.compile(f"(?<![{_LETTER}])([{_LETTER}]++)([0-9]++)")
+
+# Addresses, in the order in which the package looks for them.
+_ENDING = re.compile(r"\.[a-z]{2,6}\b")
+_ADDRESS = re.compile(
+    r"(?:https?://.)?(?:www\.)?[-a-zA-Z0-9@:%._+~#=]{2,256}" + _ENDING.pattern + r"[-a-zA-Z0-9@:%_+.~#?&/=]*"
+)
+_HTTP_ASCII = re.compile(r"https?://[a-zA-Z0-9_\-./~?=%&]+")
+_WWW_ASCII = re.compile(r"www[a-zA-Z0-9_\-?=%&/.~]+")
+# A run of letters that `.com` follows; looking only from a run's beginning keeps the search linear. After a match, the rest of a
+# run that the match has cut is a beginning too.
+_DOT_COM = re.compile(r"(?:(?<![a-zA-Z])|(?<=\.com))[a-zA-Z]++\.com")
+_HTTP_REST = re.compile(r"http\S*")
+_WWW_REST = re.compile(r"www\S*")
+_MAIL_DOTTED = re.compile(r"(?<![\w-])[\w-]++@(?:[\w-]++\.)+[\w-]+")
+_UNSPACED = re.compile(r"\S++")
+_USER = re.compile(r"@\w+")
+_MARKUP = re.compile(r"<[^>]+>")
+
+# What may stand between < and >: an element with well-formed attributes, a comment or a declaration.
+_ATTRIBUTE = r"""[A-Za-z_:@][^\s=<>"']*+(?:\s*+=\s*+(?:"[^"<>]*+"|'[^'<>]*+'|[^\s"'<>]++))?+"""
+_NO_MARKUP = re.compile(rf"<(?!/?[A-Za-z][A-Za-z0-9:-]*+(?:\s++{_ATTRIBUTE})*+\s*+/?>|[!?][^<>]*+>)")
+_LONG_REFERENCE = re.compile(r"&#(?:[0-9]{20,}|[xX][0-9a-fA-F]{20,});?")
+
+
+def _unescape(text: str) -> str:
+    """`html.unescape`, which raises on a number of thousands of digits. Both give U+FFFD for one that is no character."""
+    if "&" not in text:
+        return text
+    return html.unescape(_LONG_REFERENCE.sub("\ufffd", text))
+
+
+def repair(text: str) -> str:
+    """Return the text with what the package would destroy put into a form that it keeps.
+
+    Character references are resolved once. Letters are made canonical (`canonicalise`): the package deletes presentation forms,
+    ``ڤ گ چ پ ژ``, Persian letters and digits, and cuts words at invisible characters and Quranic marks. A ``<`` that opens no
+    HTML element, comment or declaration becomes a space: the package deletes what stands between any ``<`` and a later ``>``.
+
+    Example:
+        >>> repair("ڤلاديمير &lt;بوتين&gt; <b>")
+        'فلاديمير  بوتين> <b>'
+    """
+    text = canonicalise(_unescape(text))
+    if "<" in text:
+        text = _NO_MARKUP.sub(" ", text)
+    return text
+
+
+def preprocess(text: str) -> str:
+    """Return what ``ArabertPreprocessor("bert-base-arabertv02").preprocess(text)`` returns.
+
+    Example:
+        >>> preprocess("قالَ في 2015م: راجع www.example.org!!!!")
+        'قال في 2015 م : راجع [رابط] ! !'
+    """
+    text = _unescape(text)
+    for mark in _MARKS:
+        text = text.replace(mark, "")
+    text = _without_markup(_mask_people(_mask_links(text)))
+    text = _EASTERN_DIGIT.sub(lambda match: match[0].translate(_EASTERN_TO_ASCII), text)
+    text = _shorten_runs(text).replace("/", "-")
+    text = _SIGN.sub(r" \g<0> ", _FOREIGN.sub(" ", text))
+    return " ".join(_split_numbers(text).split())
+
+
+def arabert_v02(text: str) -> str:
+    """Normalise a text for AraBERT v0.2: `repair`, then `preprocess`. Any string is accepted.
+
+    Example:
+        >>> arabert_v02("ﻗﺎل ڤلاديمير پوتين")
+        'قال فلاديمير بوتين'
+    """
+    return preprocess(repair(text))
+
+
+def _mask_links(text: str) -> str:
+    if _ENDING.search(text):
+        text = _mask_addresses(text)
+    if "http" in text:
+        text = _HTTP_ASCII.sub(_LINK, text)
+    if "www" in text:
+        text = _WWW_ASCII.sub(_LINK, text)
+    if ".com" in text:
+        text = _DOT_COM.sub(_LINK, text)
+    if "http" in text:
+        text = _HTTP_REST.sub(_LINK, text)
+    if "www" in text:
+        text = _WWW_REST.sub(_LINK, text)
+    return text.replace("://", _LINK)
+
+
+def _mask_addresses(text: str) -> str:
+    # An address may hold a space only after its ://. Else word by word is the same and spares the words without an ending.
+    if "p:// " in text or "s:// " in text:
+        return _ADDRESS.sub(_LINK, text)
+    return " ".join(_ADDRESS.sub(_LINK, word) if _ENDING.search(word) else word for word in text.split(" "))
+
+
+def _mask_people(text: str) -> str:
+    if "@" not in text:
+        return text
+    text = _MAIL_DOTTED.sub(_MAIL, text)
+    text = _UNSPACED.sub(lambda match: _MAIL if "@" in match[0][1:-1] else match[0], text)
+    return _USER.sub(_MENTION, text)
+
+
+def _without_markup(text: str) -> str:
+    text = text.replace("<br />", " ")
+    # Only up to the last >, or each < after it would search the rest of the text in vain.
+    end = text.rfind(">") + 1
+    return _MARKUP.sub(" ", text[:end]) + text[end:] if end else text
+
+
+def _shorten_runs(text: str) -> str:
+    """Cut a run of three or more of one character, other than a digit, to two."""
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    repeated = (codes[2:] == codes[1:-1]) & (codes[2:] == codes[:-2])
+    if not repeated.any():
+        return text
+    spare = [place for place in np.flatnonzero(repeated) + 2 if not text[place].isdecimal()]
+    return np.delete(codes, spare).tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def _split_numbers(text: str) -> str:
+    text = _DIGITS_LETTERS.sub(r" \1 \2 ", text)
+    if _LETTER_DIGIT.search(text):
+        text = _LETTERS_DIGITS.sub(r" \1 \2 ", text)
+    return text

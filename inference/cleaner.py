@@ -1,0 +1,159 @@
+"""From a page's plain text to its headline and body.
+
+Lines are told apart by what they look like (``cleaner_lines``). Prose then goes to the story or to other stories, by the
+words it shares with the story (``cleaner_cohesion``) and by what stands between it and the prose before. Short lines
+follow the prose they stand in.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from .cleaner_lines import PROSE_WORDS, Kind, Line, read_line
+from .cleaner_story import story_prose, story_words, title_line
+
+_SITE_MARKS = (" | ", " - ", " – ", " — ", " :: ", " » ")
+_LONG_RUN = 3
+
+
+@dataclass(frozen=True)
+class CleanPage:
+    """A page without its furniture.
+
+    Attributes:
+        title: the headline, None where the page shows none.
+        body: the story's lines, joined by line breaks, without the headline.
+        dropped: how many lines that are not blank were left out (a repeated headline among them).
+        total: how many lines of the page are not blank.
+    """
+
+    title: str | None
+    body: str
+    dropped: int
+    total: int
+
+
+def clean_page(text: str) -> CleanPage:
+    """Return the headline and the body of a page given as plain text, in time linear in its length.
+
+    Example:
+        >>> clean_page("الرئيسية\\nمطر في الوادي\\nهطل المطر أمس على الوادي كله.\\nشارك الخبر").title
+        'مطر في الوادي'
+    """
+    raw = text.splitlines()
+    title, keep = _decide(raw)
+    total = sum(bool(line.strip()) for line in raw)
+    body = [line.strip().strip("\0") for line, kept in zip(raw, keep, strict=True) if kept]
+    return CleanPage(title, "\n".join(body), total - len(body) - (title is not None), total)
+
+
+def keep_lines(lines: Sequence[str]) -> list[bool]:
+    """Return for each line of a page whether it is the headline or part of the body; blank lines are not.
+
+    Example:
+        >>> keep_lines(["مطر في الوادي", "", "هطل المطر أمس على الوادي كله.", "شارك الخبر"])
+        [True, False, True, False]
+    """
+    title, keep = _decide(lines)
+    if title is not None:
+        keep[next(number for number, line in enumerate(lines) if title in line)] = True
+    return keep
+
+
+def _decide(raw: Sequence[str]) -> tuple[str | None, list[bool]]:
+    """Return the headline and, for each line, whether it is of the body."""
+    lines = _demoted(_read(raw))
+    keep = [False] * len(raw)
+    if not any(line.kind is Kind.PROSE for line in lines):
+        short = [line for line in lines if line.kind is Kind.SHORT]
+        for line in short:
+            keep[line.number] = True
+        return None, keep
+    prose = story_prose(lines)
+    first = next(place for place, line in enumerate(lines) if line.number in prose)
+    title = title_line(lines, first, prose)
+    for line in _body(lines, first, prose):
+        keep[line.number] = True
+    if title is None:
+        return None, keep
+    headline = _without_site(title.text, {line.key for line in lines})
+    for line in lines:
+        if line.words <= title.words and line.key in title.key and line.words >= 3:
+            keep[line.number] = False
+    return headline, keep
+
+
+def _read(raw: Sequence[str]) -> list[Line]:
+    sample = "".join(line[:200] for line in raw[:400])
+    arabic = len(sample.encode("utf-8", "surrogatepass")) > 1.5 * len(sample)
+    found = (read_line(number, line, arabic) for number, line in enumerate(raw))
+    lines = [line for line in found if line is not None]
+    seen = Counter(line.key for line in lines if line.words >= 3)
+    return [
+        replace(line, kind=Kind.FURNITURE) if repeated and line.kind is Kind.PROSE else line
+        for line, repeated in zip(lines, _repeats(lines, seen), strict=True)
+    ]
+
+
+def _demoted(lines: list[Line]) -> list[Line]:
+    """Return the lines with those that are prose only for their first "and" made short where they stand in a list."""
+    found: list[Line] = []
+    for line in lines:
+        listed = bool(found) and found[-1].kind is Kind.SHORT and not found[-1].stopped
+        weak = line.kind is Kind.PROSE and line.words < PROSE_WORDS and not line.stopped
+        found.append(replace(line, kind=Kind.SHORT) if weak and listed else line)
+    return found
+
+
+def _repeats(lines: list[Line], seen: Counter[str]) -> list[bool]:
+    """Say of each line whether the same line stood before."""
+    before: set[str] = set()
+    found = []
+    for line in lines:
+        found.append(seen[line.key] > 1 and line.key in before)
+        before.add(line.key)
+    return found
+
+
+def _without_site(title: str, keys: set[str]) -> str:
+    for mark in _SITE_MARKS:
+        head, found, tail = title.rpartition(mark)
+        if found and len(tail.split()) <= 4 and len(head.split()) >= 4 and not any(map(str.isdigit, tail)):
+            return head.strip()
+    return title
+
+
+def _body(lines: list[Line], first: int, prose: set[int]) -> list[Line]:
+    """Return the story's prose and the short lines that stand in it."""
+    kept = [lines[first]]
+    gap: list[Line] = []
+    for line in lines[first + 1 :]:
+        if line.number in prose:
+            kept += [*_inside(gap, lines, prose), line]
+            gap = []
+        else:
+            gap.append(line)
+    return kept + _trailing(gap)
+
+
+def _inside(gap: list[Line], lines: list[Line], prose: set[int]) -> list[Line]:
+    """Return the short lines between two paragraphs of the story that are of the story: crossheads and the like."""
+    stop = next((i for i, line in enumerate(gap) if line.kind in (Kind.BOX, Kind.PROSE, Kind.POINTER)), len(gap))
+    if stop < len(gap):
+        return [line for line in gap[:stop] if line.stopped and line.kind is Kind.SHORT]
+    short = [line for line in gap if line.kind is Kind.SHORT]
+    if len(short) >= _LONG_RUN and not any(line.stopped for line in short):
+        story = story_words(lines, prose)
+        together = frozenset[str]().union(*(line.stems for line in short))
+        if story.log_odds(together, linked=True, member=False) < 0:
+            return []
+    counts = Counter(line.key for line in short)
+    return [line for line in short if counts[line.key] == 1]
+
+
+def _trailing(gap: list[Line]) -> list[Line]:
+    """Return the first lines after the last paragraph that end like sentences."""
+    stop = next((i for i, line in enumerate(gap) if line.kind is not Kind.SHORT or not line.stopped), len(gap))
+    return gap[:stop]

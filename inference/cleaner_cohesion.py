@@ -1,0 +1,138 @@
+"""Whether a paragraph belongs to a story: stems it shares with the story, weighed by how common they are.
+
+The table ``cohesion.json`` (stems that many articles share, and the weights of a logistic regression) is written by
+``python -m wusum.training.page_cohesion``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable
+from functools import cache, lru_cache
+from importlib import resources
+
+CAP = 700
+"""Characters of a line that are read for its words: enough to tell its story, and a bound on the work per line."""
+
+_TOKEN = re.compile(r"[^\W_]+")
+_FOLD = str.maketrans(
+    {
+        **dict.fromkeys("أإآٱ", "ا"),
+        "ة": "ه",
+        "ى": "ي",
+        "ؤ": "و",
+        "ئ": "ي",
+        "ـ": None,
+        **{chr(code): None for code in range(0x64B, 0x660)},
+        **{chr(code): None for code in (0x200B, 0x200E, 0x200F, 0xFEFF, 0x202A, 0x202B, 0x202C)},
+    }
+)
+_PREFIXES = ("وبال", "وال", "فال", "بال", "كال", "ولل", "ال", "لل")
+_SUFFIXES = ("هما", "كما", "ات", "ون", "ين", "ان", "ها", "هم", "يه", "تين", "وا", "ه", "ي", "ا")
+_LINKS = ("و", "ف", "كما ", "ثم ", "بينما ", "من جه", "من جان", "بالمقابل", "في المقابل")
+
+
+def fold(text: str) -> str:
+    """Return the text in one spelling: no vowel marks, one alef, lower case.
+
+    Example:
+        >>> fold("أخبارٌ")
+        'اخبار'
+    """
+    return text.translate(_FOLD).lower()
+
+
+def tokens(folded: str) -> list[str]:
+    """Return the runs of letters and digits of a folded text."""
+    return _TOKEN.findall(folded)
+
+
+@lru_cache(maxsize=1 << 16)
+def _stem(token: str) -> str:
+    if len(token) < 2 or len(token) > 32 or token.isdecimal():
+        return ""
+    for prefix in _PREFIXES:
+        if token.startswith(prefix) and len(token) - len(prefix) >= 3:
+            token = token[len(prefix) :]
+            break
+    else:
+        if len(token) >= 5 and token[0] in "وفبلك":
+            token = token[1:]
+    for suffix in _SUFFIXES:
+        if token.endswith(suffix) and len(token) - len(suffix) >= 3:
+            return token[: -len(suffix)]
+    return token
+
+
+def stems(words: Iterable[str]) -> frozenset[str]:
+    """Return the distinct stems of folded words, without numbers and single letters.
+
+    Example:
+        >>> sorted(stems(["الوزير", "ووزيرها", "7"]))
+        ['وزير']
+    """
+    return frozenset(map(_stem, set(words))) - {""}
+
+
+@cache
+def _table() -> tuple[frozenset[str], frozenset[str], tuple[float, ...]]:
+    raw = json.loads((resources.files(__package__) / "cohesion.json").read_text("utf-8"))
+    return frozenset(raw["everywhere"]), frozenset(raw["common"]), tuple(raw["weights"])
+
+
+def is_linked(line: str) -> bool:
+    """Return whether a line opens with a word that ties it to the line before (and, then, meanwhile)."""
+    return fold(line[:16].lstrip(" \t\"'«“(")).startswith(_LINKS)
+
+
+def features(words: frozenset[str], linked: bool, shared: frozenset[str], size: int) -> list[float]:
+    """Return what the regression reads of a paragraph.
+
+    Args:
+        words: the paragraph's stems.
+        linked: whether it opens with a linking word.
+        shared: those of its stems that the story holds elsewhere.
+        size: how many stems the story holds.
+    """
+    everywhere, common, _ = _table()
+    return _features(words - everywhere, linked, shared - everywhere, size, common)
+
+
+def _features(
+    words: frozenset[str], linked: bool, shared: frozenset[str], size: int, common: frozenset[str]
+) -> list[float]:
+    middling, shared_middling = len(words & common), len(shared & common)
+    counts = (len(shared) - shared_middling, len(words) - middling, shared_middling, middling, size)
+    return [*map(math.log1p, counts), float(linked), 1.0]
+
+
+class Story:
+    """The words of a story, as counts of the lines that hold them, so that a line can be judged by the other lines.
+
+    Example:
+        >>> story = Story([frozenset({"وزير", "بارجه"}), frozenset({"بارجه"})])
+        >>> story.log_odds(frozenset({"بارجه"}), linked=True, member=True) > story.log_odds(
+        ...     frozenset({"طماطم"}), linked=True, member=False)
+        True
+    """
+
+    def __init__(self, lines: Iterable[frozenset[str]]) -> None:
+        self._counts: Counter[str] = Counter()
+        for line in lines:
+            self._counts.update(line)
+
+    def log_odds(self, words: frozenset[str], *, linked: bool, member: bool) -> float:
+        """Return the log odds that a line of these stems belongs to the story.
+
+        ``member`` says that the line is among those the story was made of: its own words then do not count as shared.
+        """
+        everywhere, common, weights = _table()
+        own = 1 if member else 0
+        counts = self._counts
+        words = words - everywhere
+        shared = frozenset(word for word in words if counts[word] > own)
+        found = _features(words, linked, shared, len(counts), common)
+        return sum(weight * value for weight, value in zip(weights, found, strict=True))

@@ -1,0 +1,174 @@
+"""What one line of a page looks like: prose, a short line, a pointer to another story, the head of a box, furniture."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache, cached_property
+from importlib import resources
+
+import yaml
+
+from .cleaner_cohesion import CAP, fold, is_linked, stems, tokens
+
+FURNITURE_WORDS, PROSE_WORDS, LINKED_WORDS = 40, 18, 8
+"""Longest line looked up as furniture; shortest line that is prose without a full stop; the same if it opens with "and"."""
+
+_STOPPED_FURNITURE = 10
+_SEPARATORS = re.compile(r"[|>»›←•/\\]")
+_ADDRESS = re.compile(r"https?:|www\.|\S@\S|\.com\b")
+_LETTER = re.compile(r"[^\W\d_]")
+_STOPS = ".!؟?"
+_CLOSERS = "\"'”»)]“ \t\u200f\u200e\u00a0"
+
+
+class Kind(Enum):
+    """What a line looks like by itself."""
+
+    PROSE = "prose"
+    SHORT = "short"
+    POINTER = "pointer"
+    BOX = "box"
+    FURNITURE = "furniture"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a page that holds something, and what can be told of it alone.
+
+    Attributes:
+        number: its place among all lines of the page.
+        text: the line without white space at its ends.
+        key: its folded words, joined by single spaces, up to the cap.
+        kind: what it looks like.
+        words: how many words it has.
+        linked: whether it opens with a word that ties it to the line before.
+        stopped: whether it ends like a sentence.
+    """
+
+    number: int
+    text: str
+    key: str
+    kind: Kind
+    words: int
+    linked: bool
+    stopped: bool
+
+    @cached_property
+    def stems(self) -> frozenset[str]:
+        """The line's distinct stems."""
+        return stems(self.key.split())
+
+
+@dataclass(frozen=True)
+class _Lexicon:
+    box: frozenset[str]
+    pointer: re.Pattern[str]
+    opening: re.Pattern[str]
+    within: re.Pattern[str]
+    credit: re.Pattern[str]
+    menu: frozenset[str]
+    date: frozenset[str]
+
+
+def _phrases(raw: str) -> list[str]:
+    return [" ".join(tokens(fold(line))) for line in raw.splitlines()]
+
+
+def _any_of(raw: str, start: str) -> re.Pattern[str]:
+    return re.compile(start + "(?:" + "|".join(map(re.escape, sorted(_phrases(raw), key=len, reverse=True))) + r")(?!\S)")
+
+
+@cache
+def _lexicon() -> _Lexicon:
+    raw = yaml.safe_load((resources.files(__package__) / "furniture.yaml").read_text("utf-8"))
+    return _Lexicon(
+        box=frozenset(_phrases(raw["box"])),
+        pointer=_any_of(raw["pointer"], ""),
+        opening=_any_of(raw["opening"], ""),
+        within=_any_of(raw["within"], r"(?<!\S)"),
+        credit=_any_of(raw["credit"], ""),
+        menu=frozenset(tokens(fold(raw["menu"]))),
+        date=frozenset(tokens(fold(raw["date"]))),
+    )
+
+
+def read_line(number: int, raw: str, foreign: bool) -> Line | None:
+    """Return the line, or None when it holds no letter or digit.
+
+    Args:
+        number: its place among all lines of the page.
+        raw: the line.
+        foreign: whether lines without an Arabic letter stand out on this page.
+    """
+    text = raw.strip().strip("\u200f\u200e\ufeff\x00").strip()
+    found = tokens(fold(text[:CAP]))
+    if not found:
+        return None
+    key = " ".join(found)
+    words = len(found) if len(text) <= CAP else len(found) * len(text) // CAP
+    linked = is_linked(text)
+    stopped = _is_stopped(text)
+    kind = _kind(text, key, found, words, linked, stopped, foreign)
+    return Line(number, text, key, kind, words, linked, stopped)
+
+
+def _is_stopped(text: str) -> bool:
+    """Return whether a line ends like a sentence, perhaps with an agency in brackets behind it."""
+    tail = text[-60:]
+    if tail.endswith((")", ").")):
+        opened = tail.rfind("(")
+        if opened < 0:
+            return True
+        tail = tail[:opened] if len(tail[opened:].split()) <= 5 else tail
+    tail = tail.rstrip(_CLOSERS)
+    return tail[-1:] in tuple(_STOPS) and not tail.endswith(("...", "…"))
+
+
+def _kind(
+    text: str, key: str, found: list[str], words: int, linked: bool, stopped: bool, foreign: bool
+) -> Kind:
+    if words <= FURNITURE_WORDS:
+        special = _listed(text, key, found, stopped)
+        if special is not None:
+            return special
+        if foreign and words <= 12 and not any("\u0600" <= letter <= "\u06ff" for letter in key):
+            return Kind.FURNITURE
+    if words >= PROSE_WORDS or (words >= LINKED_WORDS and linked):
+        return Kind.PROSE
+    if stopped and words >= 4 and text.rstrip(_CLOSERS)[-1:] not in tuple("؟?!"):
+        return Kind.PROSE
+    return Kind.SHORT
+
+
+def _listed(text: str, key: str, found: list[str], stopped: bool) -> Kind | None:
+    lexicon = _lexicon()
+    words = len(found)
+    if any(" ".join(found[:count]) in lexicon.box for count in range(max(1, words - 2), min(words, 6) + 1)):
+        return Kind.BOX if words < 4 or not stopped else None
+    loose = not stopped or words <= _STOPPED_FURNITURE
+    if loose and lexicon.pointer.match(key):
+        return Kind.POINTER
+    if (loose and lexicon.opening.match(key)) or lexicon.within.search(key):
+        return Kind.FURNITURE
+    if words <= 10 and not stopped and lexicon.credit.match(key):
+        return Kind.FURNITURE
+    if words <= 8 and ("°" in text or _ADDRESS.search(text)):
+        return Kind.FURNITURE
+    if not stopped and len(_SEPARATORS.findall(text)) >= 2 and words <= 16:
+        return Kind.FURNITURE
+    if text.startswith("#") and all(part.startswith("#") for part in text.split()):
+        return Kind.FURNITURE
+    return Kind.FURNITURE if _is_menu(found, stopped) else None
+
+
+def _is_menu(found: list[str], stopped: bool) -> bool:
+    if len(found) > 16:
+        return False
+    lexicon = _lexicon()
+    numbers = sum(not _LETTER.search(word) for word in found)
+    known = numbers + sum(word in lexicon.menu or word in lexicon.date for word in found)
+    if known == len(found):
+        return not stopped or numbers > 0
+    return not stopped and known >= 3 and known >= 0.75 * len(found)

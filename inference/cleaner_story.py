@@ -1,0 +1,143 @@
+"""Which paragraphs of a page are its story, and which line is its headline."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from dataclasses import dataclass
+
+from .cleaner_cohesion import Story
+from .cleaner_lines import Kind, Line
+
+_ROUNDS = 2
+_LEAVE = {"none": 9.0, "short": 3.0, "headline": 1.2, "several": 0.3, "furniture": 2.5, "pointer": 3.0, "box": -1.5}
+"""What it costs, in log odds, to pass from the story to another story over what stands between two paragraphs."""
+_RETURN = {"none": 4.0, "short": 3.5, "headline": 3.5, "several": 3.0, "furniture": 3.0, "pointer": 2.0, "box": 2.0}
+"""What it costs to come back to the story."""
+_ALONE = 4.0
+_NAMED, _DATED, _BOXED, _FIRST, _LONG, _PER_ODDS = 4.0, 1.5, 3.0, 1.0, 1500, 250
+_START = {"none": 9.0, "short": 6.0, "headline": 5.0, "several": 4.0, "furniture": 5.0, "pointer": 4.0, "box": 0.5}
+"""What it costs to begin with another story, over what stands before the first paragraph."""
+_GUESSES = 4
+_TITLE_REACH = 40
+_ENOUGH, _NAMED_AGAIN, _SAID_AGAIN, _EARLIER = 3.0, 3.0, 1.5, 0.1
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A paragraph with the short line that heads it, and what stands between it and the paragraph before."""
+
+    line: Line
+    stems: frozenset[str]
+    gap: str
+    hint: float
+
+
+def story_prose(lines: list[Line]) -> set[int]:
+    """Return the numbers of the prose lines that belong to the page's story."""
+    parts = _parts(lines)
+    if len(parts) == 1:
+        return {parts[0].line.number}
+    best = max((_settled(parts, prior, run) for prior, run in _guesses(parts)), key=lambda found: found[0])
+    return {parts[place].line.number for place in best[1]}
+
+
+def story_words(lines: list[Line], prose: set[int]) -> Story:
+    """Return the words of the story whose prose has these line numbers."""
+    return Story(line.stems for line in lines if line.number in prose)
+
+
+def title_line(lines: list[Line], first: int, prose: set[int]) -> Line | None:
+    """Return the headline: of the short lines before the story, the one that best fits it."""
+    story = story_words(lines, prose)
+    before = [line for line in lines[:first] if line.kind is Kind.SHORT and 3 <= line.words <= 30]
+    keys = [line.key for line in before]
+    best: tuple[float, Line] | None = None
+    for place, line in enumerate(before[-_TITLE_REACH:], start=max(0, len(before) - _TITLE_REACH)):
+        near = keys[max(0, place - _TITLE_REACH) : place + _TITLE_REACH]
+        longer = any(key.startswith(line.key + " ") for key in near)
+        score = min(story.log_odds(line.stems, linked=True, member=False), _ENOUGH)
+        score += _NAMED_AGAIN * longer + _SAID_AGAIN * (near.count(line.key) > 1) - _EARLIER * (place - len(before))
+        if best is None or score > best[0]:
+            best = (score, line)
+    return best[1] if best else None
+
+
+def _parts(lines: list[Line]) -> list[_Part]:
+    parts: list[_Part] = []
+    between: list[Line] = []
+    boxed = False
+    before = Counter(line.key for line in lines if line.kind is Kind.SHORT and line.words >= 3)
+    for line in lines:
+        boxed = boxed or line.kind is Kind.BOX
+        if line.kind is not Kind.PROSE:
+            between.append(line)
+            continue
+        head = between[-1].stems if between and between[-1].kind is Kind.SHORT else frozenset()
+        named = any(before[short.key] > 1 for short in between)
+        dated = any(short.kind is Kind.FURNITURE for short in between)
+        hint = _NAMED * named + _DATED * dated - _BOXED * boxed + _FIRST * (not parts)
+        parts.append(_Part(line, line.stems | head, _gap(between), hint))
+        between = []
+    return parts
+
+
+def _gap(between: list[Line]) -> str:
+    between = [line for line in between if line.kind is not Kind.SHORT or not line.stopped]
+    kinds = {line.kind for line in between}
+    if Kind.BOX in kinds:
+        return "box"
+    short = [line for line in between if line.kind is Kind.SHORT]
+    if Kind.POINTER in kinds:
+        return "pointer"
+    if len(short) > 1:
+        return "several"
+    if short:
+        return "headline" if short[0].words > 5 else "short"
+    return "furniture" if kinds else "none"
+
+
+def _guesses(parts: list[_Part]) -> list[tuple[float, set[int]]]:
+    """Return the likeliest runs of paragraphs with little between them, each with the odds that it is of the story."""
+    runs: list[set[int]] = []
+    for place, part in enumerate(parts):
+        if part.gap in ("none", "short", "pointer", "furniture") and runs:
+            runs[-1].add(place)
+        else:
+            runs.append({place})
+    scored = [
+        (parts[min(run)].hint + min(sum(len(parts[place].line.text) for place in run), _LONG) / _PER_ODDS, run)
+        for run in runs
+    ]
+    return heapq.nlargest(_GUESSES, scored, key=lambda entry: entry[0])
+
+
+def _settled(parts: list[_Part], prior: float, run: set[int]) -> tuple[float, set[int]]:
+    """Return the paragraphs that go with this run, and how likely they are to be the story."""
+    odds, chosen = _path(parts, run)
+    for _ in range(_ROUNDS - 1):
+        odds, chosen = _path(parts, chosen)
+    return odds + prior, chosen
+
+
+def _path(parts: list[_Part], chosen: set[int]) -> tuple[float, set[int]]:
+    """Return the paragraphs of the story on the likeliest path through the page, given a first choice of them."""
+    story = Story(parts[place].line.stems for place in chosen)
+    inside, outside = 0.0, -_START[parts[0].gap]
+    steps: list[tuple[bool, bool]] = []
+    for place, part in enumerate(parts):
+        odds = story.log_odds(part.stems, linked=part.line.linked, member=place in chosen)
+        if chosen == {place}:
+            odds = _ALONE
+        leave, back = (_LEAVE[part.gap], _RETURN[part.gap]) if place else (99.0, 99.0)
+        steps.append((inside >= outside - back, outside >= inside - leave))
+        inside, outside = max(inside, outside - back) + odds, max(outside, inside - leave)
+    found: set[int] = set()
+    within = inside >= outside
+    top = max(inside, outside)
+    for place in range(len(parts) - 1, -1, -1):
+        if within:
+            found.add(place)
+        stays_in, stays_out = steps[place]
+        within = stays_in if within else not stays_out
+    return top, found or chosen

@@ -1,0 +1,105 @@
+"""Articles into batches: features once, windows of like length together, no more padding than needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from ..inference.features import Features, Featuriser
+from .data import LabelledArticle
+
+CHUNK_BATCHES = 24  # articles are sorted by length within chunks of so many batches: little padding, random enough
+
+
+class FeatureDataset(Dataset[dict[str, Any]]):
+    """Features and labels of articles, computed once and kept in memory (about 4 kB an article)."""
+
+    def __init__(
+        self, articles: Sequence[LabelledArticle], truth: npt.NDArray[np.bool_], featurise: Featuriser
+    ) -> None:
+        """Featurise every article; ``truth`` is (articles, labels)."""
+        self.features: list[Features] = [featurise(article.article) for article in articles]
+        self._truth = truth.astype(np.float32)
+
+    def __len__(self) -> int:
+        """Return the number of articles."""
+        return len(self.features)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Return one article's features and labels."""
+        return {"features": self.features[index], "labels": self._truth[index]}
+
+    @property
+    def widths(self) -> list[int]:
+        """Tokens per window of every article."""
+        return [features.ids.shape[1] for features in self.features]
+
+
+@dataclass(frozen=True)
+class Collator:
+    """Puts the windows of several articles into one grid."""
+
+    pad: int
+
+    def __call__(self, items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """Return ``input_ids``, ``attention_mask``, ``windows`` and ``labels`` as ``ArticleTagger.forward`` takes them."""
+        features: list[Features] = [item["features"] for item in items]
+        total = sum(len(one.ids) for one in features)
+        width = max(one.ids.shape[1] for one in features)
+        ids = np.full((total, width), self.pad, dtype=np.int64)
+        mask = np.zeros((total, width), dtype=np.int64)
+        windows = np.full((len(features), max(len(one.ids) for one in features)), -1, dtype=np.int64)
+        row = 0
+        for article, one in enumerate(features):
+            count, length = one.ids.shape
+            ids[row : row + count, :length] = one.ids
+            mask[row : row + count, :length] = one.mask
+            windows[article, :count] = np.arange(row, row + count)
+            row += count
+        labels = np.stack([item["labels"] for item in items])
+        arrays = {"input_ids": ids, "attention_mask": mask, "windows": windows, "labels": labels}
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+class LengthGroupedSampler(Sampler[int]):
+    """A random order in which articles of like width are neighbours.
+
+    The order depends on seed and epoch alone, so that a resumed run sees the very batches that it would have seen.
+    """
+
+    def __init__(self, widths: Sequence[int], batch_size: int, seed: int) -> None:
+        """Take the windows' widths, and the number of articles that share a batch."""
+        self._widths = np.asarray(widths)
+        self._batch = batch_size
+        self._seed = seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of an epoch; accelerate calls it."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        """Return the number of articles."""
+        return len(self._widths)
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the indices of one epoch."""
+        rng = np.random.default_rng((self._seed, self._epoch))
+        order = rng.permutation(len(self._widths))
+        chunk = self._batch * CHUNK_BATCHES
+        batches: list[npt.NDArray[np.int64]] = []
+        for start in range(0, len(order), chunk):
+            part = order[start : start + chunk]
+            part = part[np.argsort(self._widths[part], kind="stable")]
+            batches.extend(part[low : low + self._batch] for low in range(0, len(part), self._batch))
+        # A short batch anywhere but at the end would shift the borders of all later ones.
+        full = [batch for batch in batches if len(batch) == self._batch]
+        short = [batch for batch in batches if len(batch) < self._batch]
+        mixed = [full[position] for position in rng.permutation(len(full))]
+        yield from np.concatenate([*mixed, *short]).tolist()

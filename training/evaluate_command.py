@@ -1,0 +1,259 @@
+"""``wusum evaluate``: how good a bundle is on labelled articles."""
+
+from __future__ import annotations
+
+import json
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..labels.command_base import Command
+from ..labels.errors import WusumError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ..inference.tagger import Tagger
+    from ..labels import Taxonomy
+    from .data import LabelledArticle
+    from .evaluate import Comparison, Evaluation
+    from .metrics import Bools, Interval
+
+_Item = TypeVar("_Item")
+
+_QUIET_SECONDS = 2.0
+_DEV_CLUSTERS = 5  # one for each fold of the cross-fitted thresholds
+_LEDGER = Path("labels/gold/test-ledger.jsonl")
+_SPLIT = Path("labels/gold/split.jsonl")
+_ABOUT = """Tags labelled articles and compares. On dev the thresholds are cross-fitted, because the bundle's own were
+chosen there; elsewhere they are the bundle's. Every look at the test split is recorded in the ledger."""
+
+
+@dataclass(frozen=True)
+class _Selection:
+    """The articles to score, the file they come from and, where a split file tells it, the cluster of each."""
+
+    path: Path
+    articles: list[LabelledArticle]
+    clusters: list[str] | None = None
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    parser.description = _ABOUT
+    add = parser.add_argument
+    add("bundle", nargs="?", type=Path, metavar="BUNDLE", help="bundle folder (default: the embedded model)")
+    add("--data", required=True, type=Path, metavar="DIR|FILE.jsonl", help="labelled articles (`wusum labels join`)")
+    add("--split", choices=("dev", "test", "train"), help="which part (default: dev for a folder, all of a file)")
+    add("--split-file", type=Path, default=_SPLIT, metavar="F", help="default: %(default)s")
+    add("--baselines", action="store_true", help="also fit simple opponents on the train part and compare")
+    add("--reason", metavar="TEXT", help="why the test split is looked at")
+    add("--ledger", type=Path, default=_LEDGER, metavar="FILE", help="default: %(default)s")
+    add("-o", "--output", type=Path, metavar="report.json", help="also write everything as JSON")
+
+
+def _run(arguments: Namespace) -> int:
+    from ..inference.tagger import Tagger
+    from .data import data_sha256, label_matrix
+    from .evaluate import append_ledger, as_tagged, check_ledger, collect, evaluate
+    from .thresholds import crossfit_decisions
+
+    split = _check(arguments)
+    reason = check_ledger(arguments.ledger, arguments.reason) if split == "test" else None
+    tagger = Tagger.load(arguments.bundle)
+    taxonomy = tagger.taxonomy
+    chosen = _select(arguments, split, taxonomy)
+    articles = chosen.articles
+    truth = label_matrix(articles, taxonomy)
+    found = collect(_watched(tagger.stream(map(as_tagged, articles)), len(articles)), taxonomy)
+    decisions = crossfit_decisions(found.scores, truth, clusters=chosen.clusters) if split == "dev" else found.decisions
+    result = evaluate(decisions, truth, taxonomy, chosen.clusters)
+    comparisons = _compare(arguments, split, chosen, taxonomy, decisions) if arguments.baselines else []
+    facts = _facts(tagger, split, chosen.path, data_sha256(articles), result)
+    if reason is not None:
+        append_ledger(arguments.ledger, {**facts, "reason": reason})
+    if arguments.output:
+        details = {"evaluation": result.to_dict(), "comparisons": [asdict(comparison) for comparison in comparisons]}
+        _write(arguments.output, facts | details)
+    own = evaluate(found.decisions, truth, taxonomy, chosen.clusters) if split == "dev" else None
+    _show(facts, result, own, comparisons)
+    return 0
+
+
+def _check(arguments: Namespace) -> str | None:
+    """Return the part to score; refuse what would look at test articles unrecorded, or compare on what was learned."""
+    data, split = arguments.data, arguments.split
+    if not data.exists():
+        raise WusumError(f"{data}: not found, expected a folder or a JSON lines file; `wusum labels join` writes both")
+    if split is None and data.is_dir():
+        split = "dev"
+    if split != "test" and data.name == "test.jsonl":
+        raise WusumError(f"{data}: holds test articles; say --split test --reason TEXT, which records the look")
+    if arguments.baselines and split not in ("dev", "test"):
+        raise WusumError("evaluate: --baselines learns from the train part; choose --split dev or --split test")
+    if arguments.baselines and not data.is_dir():
+        raise WusumError(f"{data}: --baselines needs the folder that holds train.jsonl; give --data DIR")
+    if arguments.output and not arguments.output.absolute().parent.is_dir():
+        raise WusumError(
+            f"{arguments.output}: cannot write the report, its folder does not exist; name another with -o"
+        )
+    return str(split) if split else None
+
+
+def _select(arguments: Namespace, split: str | None, taxonomy: Taxonomy) -> _Selection:
+    from .data import read_labelled
+
+    data = arguments.data
+    path = data / ("test.jsonl" if split == "test" else "train.jsonl") if data.is_dir() else data
+    articles = read_labelled(path, taxonomy)
+    if split in (None, "test"):
+        return _Selection(path, articles)
+    return _part(arguments.split_file, path, articles, str(split))
+
+
+def _part(split_file: Path, path: Path, articles: list[LabelledArticle], part: str) -> _Selection:
+    from .split import read_split, select_part
+
+    split = read_split(split_file)
+    chosen = select_part(articles, split, part, split_file)
+    if not chosen:
+        raise WusumError(f"{split_file}: puts no article of {path} into {part}; it belongs to other data")
+    clusters = [split[article.id][1] for article in chosen]
+    if part == "dev" and len(set(clusters)) < _DEV_CLUSTERS:
+        found = f"dev holds {len(set(clusters))} clusters of articles"
+        raise WusumError(f"{split_file}: {found}, expected {_DEV_CLUSTERS} or more; make a larger dev part")
+    return _Selection(path, chosen, clusters)
+
+
+def _compare(
+    arguments: Namespace, split: str | None, chosen: _Selection, taxonomy: Taxonomy, decisions: Bools
+) -> list[Comparison]:
+    from .baseline import KeywordBaseline, TfidfBaseline
+    from .data import label_matrix, read_labelled
+    from .evaluate import Baseline, baseline_decisions, compare, view
+
+    path = arguments.data / "train.jsonl"
+    articles = read_labelled(path, taxonomy)
+    train, dev = (_part(arguments.split_file, path, articles, part) for part in ("train", "dev"))
+    learn = [view(article) for article in train.articles], label_matrix(train.articles, taxonomy)
+    tune = [view(article) for article in dev.articles], label_matrix(dev.articles, taxonomy), dev.clusters or []
+    test = [view(article) for article in chosen.articles] if split == "test" else None
+    truth = label_matrix(chosen.articles, taxonomy)
+    opponents: dict[str, Baseline] = {"TF-IDF + linear": TfidfBaseline(), "keywords": KeywordBaseline(taxonomy)}
+    return [
+        compare(name, decisions, baseline_decisions(opponent, learn, tune, test), truth, chosen.clusters)
+        for name, opponent in opponents.items()
+    ]
+
+
+def _facts(tagger: Tagger, split: str | None, path: Path, data_hash: str, result: Evaluation) -> dict[str, Any]:
+    from ..inference.bundle import MANIFEST, file_sha256
+
+    overall = result.intervals["overall"]
+    return {
+        "bundle": tagger.bundle.name,
+        "version": tagger.bundle.version,
+        "bundle_sha256": file_sha256(tagger.bundle.folder / MANIFEST),
+        "data": path.name,
+        "split": split or "all",
+        "thresholds": "cross-fitted" if split == "dev" else "bundle",
+        "data_sha256": data_hash,
+        "articles": result.report.documents,
+        "micro_f1": _rounded(overall["micro_f1"]),
+        "macro_f1": _rounded(overall["macro_f1"]),
+    }
+
+
+def _rounded(interval: Interval) -> dict[str, float]:
+    return {key: round(value, 4) for key, value in asdict(interval).items()}
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    try:
+        path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    except OSError as fault:
+        raise WusumError(f"{path}: cannot write the report ({fault.strerror}); name another file with -o") from fault
+
+
+def _watched(items: Iterable[_Item], total: int) -> Iterator[_Item]:
+    """Pass items on; after two seconds, where standard error is a terminal, a bar shows how far it is."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console, start = Console(stderr=True), time.monotonic()
+    bar = Progress(console=console, transient=True)
+    task = bar.add_task("tagging", total=total)
+    try:
+        for item in items:
+            yield item
+            bar.advance(task)
+            if console.is_terminal and not bar.live.is_started and time.monotonic() - start > _QUIET_SECONDS:
+                bar.start()
+    finally:
+        bar.stop()
+
+
+def _show(facts: dict[str, Any], result: Evaluation, own: Evaluation | None, comparisons: Sequence[Comparison]) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    where = f"{facts['data']}, {facts['split']}"
+    console.print(f"{facts['bundle']} {facts['version']} on {facts['articles']:,} articles ({where})\n", markup=False)
+    console.print(_label_table(result))
+    console.print(_average_table(result))
+    console.print(f"exact match {_with_interval(result.intervals['overall']['exact_match'])}", markup=False)
+    if own is not None:
+        micro, macro = (own.intervals["overall"][kind].value for kind in ("micro_f1", "macro_f1"))
+        console.print(
+            "Thresholds are cross-fitted on dev. With the bundle's own, which were chosen on dev: "
+            f"micro {micro:.3f}, macro {macro:.3f}."
+        )
+    if comparisons:
+        console.print(_comparison_table(comparisons))
+
+
+def _label_table(result: Evaluation) -> Table:
+    from rich.table import Table
+
+    table = Table("label", box=None, pad_edge=False)
+    for name in ("precision", "recall", "F1", "support"):
+        table.add_column(name, justify="right")
+    for kind in ("topic", "actor"):
+        for label in (label for label in result.report.labels if label.kind == kind):
+            figures = (f"{value:.3f}" for value in (label.precision, label.recall, label.f1))
+            table.add_row(label.id, *figures, str(label.support))
+        table.add_row()
+    return table
+
+
+def _average_table(result: Evaluation) -> Table:
+    from rich.table import Table
+
+    table = Table("", "precision", "recall", "micro F1 (95 %)", "macro F1 (95 %)", box=None, pad_edge=False)
+    report = result.report
+    for name, averages in (("overall", report.overall), ("topics", report.topics), ("actors", report.actors)):
+        found = result.intervals[name]
+        figures = (f"{value:.3f}" for value in (averages.micro.precision, averages.micro.recall))
+        table.add_row(name, *figures, _with_interval(found["micro_f1"]), _with_interval(found["macro_f1"]))
+    return table
+
+
+def _comparison_table(comparisons: Sequence[Comparison]) -> Table:
+    from rich.table import Table
+
+    table = Table("opponent", "micro", "macro", "micro ahead (95 %)", "macro ahead (95 %)", box=None, pad_edge=False)
+    for one in comparisons:
+        ahead = (_with_interval(interval, "+") for interval in (one.micro_ahead, one.macro_ahead))
+        table.add_row(one.opponent, f"{one.micro_f1:.3f}", f"{one.macro_f1:.3f}", *ahead)
+    return table
+
+
+def _with_interval(interval: Interval, sign: str = "") -> str:
+    """A value with its interval in round brackets, which rich does not take for markup."""
+    value, low, high = (f"{figure:{sign}.3f}" for figure in (interval.value, interval.low, interval.high))
+    return f"{value} ({low} to {high})"
+
+
+COMMAND = Command("score a bundle on labelled articles, with intervals and baselines", _add_arguments, _run)
