@@ -20,15 +20,14 @@ _LETTER = "\u0621-\u063a\u0641-\u064a"
 _WORD = f"0-9a-zA-Z{_LETTER}\\[\\]"
 # The other characters that the vocabulary has. A slash is not among them; it becomes a dash before this counts.
 _SIGNS = re.escape("!\"#$%'()*+,.:;-<=·>?@\\^_`{|}~—٪’،؟୍“؛”ۚ»«–…‘") + "\u0653-\u066c\u0671-\u0674"
-_SIGN = re.compile(f"[{_SIGNS}]")
-_FOREIGN = re.compile(f"[^{_WORD}{_SIGNS}\\s]+")
-_MARKS = "\u064b\u064c\u064d\u064e\u064f\u0650\u0652\u0651\u0640"
+# What is kept: words together with the white space between them, and signs one by one. Characters of neither kind part pieces.
+_PIECE = re.compile(f"[{_WORD}\\s]++|[{_SIGNS}]")
+_MARKS = "\u064b\u064c\u064d\u064e\u064f\u0650\u0651\u0652\u0640"
+_EASTERN_DIGITS = "٠١٢٣٤٥٦٧٨٩"
 
-_EASTERN_DIGIT = re.compile("[٠-٩]+")
-_EASTERN_TO_ASCII = str.maketrans("٠١٢٣٤٥٦٧٨٩", "0123456789")
-# Both begin with the rarer character class, which `re` finds fast, and then look back to where their match may begin.
-_DIGITS_LETTERS = re.compile(f"([0-9](?<![0-9][0-9])[0-9]*+)([{_LETTER}]++)")
-_LETTER_DIGIT = re.compile(f"[0-9](?<=[{_LETTER}][0-9])")
+_DIGIT_AT_LETTER = re.compile(f"[0-9](?:(?=[{_LETTER}])|(?<=[{_LETTER}][0-9]))")
+# These look only from a run's beginning: from each of its places, the search would be quadratic.
+_DIGITS_LETTERS = re.compile(f"(?<![0-9])([0-9]++)([{_LETTER}]++)")
 _LETTERS_DIGITS = re.compile(f"(?<![{_LETTER}])([{_LETTER}]++)([0-9]++)")
 
 # Addresses, in the order in which the package looks for them.
@@ -38,8 +37,7 @@ _ADDRESS = re.compile(
 )
 _HTTP_ASCII = re.compile(r"https?://[a-zA-Z0-9_\-./~?=%&]+")
 _WWW_ASCII = re.compile(r"www[a-zA-Z0-9_\-?=%&/.~]+")
-# A run of letters that `.com` follows; looking only from a run's beginning keeps the search linear. After a match, the rest of a
-# run that the match has cut is a beginning too.
+# A run of letters and `.com`, again from a run's beginning, which may also be where the match before has cut a run.
 _DOT_COM = re.compile(r"(?:(?<![a-zA-Z])|(?<=\.com))[a-zA-Z]++\.com")
 _HTTP_REST = re.compile(r"http\S*")
 _WWW_REST = re.compile(r"www\S*")
@@ -89,10 +87,14 @@ def preprocess(text: str) -> str:
     for mark in _MARKS:
         text = text.replace(mark, "")
     text = _without_markup(_mask_people(_mask_links(text)))
-    text = _EASTERN_DIGIT.sub(lambda match: match[0].translate(_EASTERN_TO_ASCII), text)
+    for value, digit in enumerate(_EASTERN_DIGITS):
+        text = text.replace(digit, str(value))
     text = _shorten_runs(text).replace("/", "-")
-    text = _SIGN.sub(r" \g<0> ", _FOREIGN.sub(" ", text))
-    return " ".join(_split_numbers(text).split())
+    pieces = _PIECE.findall(text)
+    words = " ".join(pieces).split()
+    if _DIGIT_AT_LETTER.search(text):
+        words = [word if word.isalpha() else _split_number(word) for word in words]
+    return " ".join(words)
 
 
 def arabert_v02(text: str) -> str:
@@ -125,12 +127,17 @@ def _mask_addresses(text: str) -> str:
     # An address may hold a space only after its ://. Else word by word is the same and spares the words without an ending.
     if "p:// " in text or "s:// " in text:
         return _ADDRESS.sub(_LINK, text)
-    return " ".join(_ADDRESS.sub(_LINK, word) if _ENDING.search(word) else word for word in text.split(" "))
+    words = (_ADDRESS.sub(_LINK, word) if "." in word and _ENDING.search(word) else word for word in text.split(" "))
+    return " ".join(words)
 
 
 def _mask_people(text: str) -> str:
     if "@" not in text:
         return text
+    return " ".join(_mask_person(word) if "@" in word else word for word in text.split(" "))
+
+
+def _mask_person(text: str) -> str:
     text = _MAIL_DOTTED.sub(_MAIL, text)
     text = _UNSPACED.sub(lambda match: _MAIL if "@" in match[0][1:-1] else match[0], text)
     return _USER.sub(_MENTION, text)
@@ -153,8 +160,7 @@ def _shorten_runs(text: str) -> str:
     return np.delete(codes, spare).tobytes().decode("utf-32-le", "surrogatepass")
 
 
-def _split_numbers(text: str) -> str:
-    text = _DIGITS_LETTERS.sub(r" \1 \2 ", text)
-    if _LETTER_DIGIT.search(text):
-        text = _LETTERS_DIGITS.sub(r" \1 \2 ", text)
-    return text
+def _split_number(word: str) -> str:
+    if not _DIGIT_AT_LETTER.search(word):
+        return word
+    return " ".join(_LETTERS_DIGITS.sub(r" \1 \2 ", _DIGITS_LETTERS.sub(r" \1 \2 ", word)).split())

@@ -1,8 +1,8 @@
 """From a page's plain text to its headline and body.
 
-Lines are told apart by what they look like (``cleaner_lines``). Prose then goes to the story or to other stories, by the
-words it shares with the story (``cleaner_cohesion``) and by what stands between it and the prose before. Short lines
-follow the prose they stand in.
+Lines are told apart by what they look like (``cleaner_lines``). Prose then goes to the story or to other stories (``cleaner_story``),
+by the words it shares with the story (``cleaner_cohesion``) and by what stands between it and the prose before. Short
+lines follow the prose they stand in.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from .cleaner_cohesion import Story
 from .cleaner_lines import PROSE_WORDS, Kind, Line, read_line
 from .cleaner_story import story_prose, story_words, title_line
 
@@ -36,10 +37,10 @@ class CleanPage:
 
 
 def clean_page(text: str) -> CleanPage:
-    """Return the headline and the body of a page given as plain text, in time linear in its length.
+    r"""Return the headline and the body of a page given as plain text, in time linear in its length.
 
     Example:
-        >>> clean_page("الرئيسية\\nمطر في الوادي\\nهطل المطر أمس على الوادي كله.\\nشارك الخبر").title
+        >>> clean_page("الرئيسية\nمطر في الوادي\nهطل المطر أمس على الوادي كله.\nشارك الخبر").title
         'مطر في الوادي'
     """
     raw = text.splitlines()
@@ -78,9 +79,9 @@ def _decide(raw: Sequence[str]) -> tuple[str | None, list[bool]]:
         keep[line.number] = True
     if title is None:
         return None, keep
-    headline = _without_site(title.text, {line.key for line in lines})
+    headline = _without_site(title.text)
     for line in lines:
-        if line.words <= title.words and line.key in title.key and line.words >= 3:
+        if not line.stopped and 3 <= line.words <= title.words and line.key in title.key:
             keep[line.number] = False
     return headline, keep
 
@@ -88,13 +89,16 @@ def _decide(raw: Sequence[str]) -> tuple[str | None, list[bool]]:
 def _read(raw: Sequence[str]) -> list[Line]:
     sample = "".join(line[:200] for line in raw[:400])
     arabic = len(sample.encode("utf-8", "surrogatepass")) > 1.5 * len(sample)
-    found = (read_line(number, line, arabic) for number, line in enumerate(raw))
-    lines = [line for line in found if line is not None]
-    seen = Counter(line.key for line in lines if line.words >= 3)
-    return [
-        replace(line, kind=Kind.FURNITURE) if repeated and line.kind is Kind.PROSE else line
-        for line, repeated in zip(lines, _repeats(lines, seen), strict=True)
-    ]
+    read = (read_line(number, line, arabic) for number, line in enumerate(raw))
+    lines = [line for line in read if line is not None]
+    before: set[str] = set()
+    found = []
+    for line in lines:
+        repeated = line.kind is Kind.PROSE and line.key in before
+        found.append(replace(line, kind=Kind.FURNITURE) if repeated else line)
+        if line.kind is Kind.PROSE:
+            before.add(line.key)
+    return found
 
 
 def _demoted(lines: list[Line]) -> list[Line]:
@@ -117,7 +121,7 @@ def _repeats(lines: list[Line], seen: Counter[str]) -> list[bool]:
     return found
 
 
-def _without_site(title: str, keys: set[str]) -> str:
+def _without_site(title: str) -> str:
     for mark in _SITE_MARKS:
         head, found, tail = title.rpartition(mark)
         if found and len(tail.split()) <= 4 and len(head.split()) >= 4 and not any(map(str.isdigit, tail)):
@@ -127,30 +131,38 @@ def _without_site(title: str, keys: set[str]) -> str:
 
 def _body(lines: list[Line], first: int, prose: set[int]) -> list[Line]:
     """Return the story's prose and the short lines that stand in it."""
-    kept = [lines[first]]
+    story = story_words(lines, prose)
+    kept = [*_leading(lines[:first]), lines[first]]
     gap: list[Line] = []
     for line in lines[first + 1 :]:
         if line.number in prose:
-            kept += [*_inside(gap, lines, prose), line]
+            kept += [*_inside(gap, story), line]
             gap = []
         else:
             gap.append(line)
     return kept + _trailing(gap)
 
 
-def _inside(gap: list[Line], lines: list[Line], prose: set[int]) -> list[Line]:
+def _inside(gap: list[Line], story: Story) -> list[Line]:
     """Return the short lines between two paragraphs of the story that are of the story: crossheads and the like."""
     stop = next((i for i, line in enumerate(gap) if line.kind in (Kind.BOX, Kind.PROSE, Kind.POINTER)), len(gap))
     if stop < len(gap):
         return [line for line in gap[:stop] if line.stopped and line.kind is Kind.SHORT]
     short = [line for line in gap if line.kind is Kind.SHORT]
     if len(short) >= _LONG_RUN and not any(line.stopped for line in short):
-        story = story_words(lines, prose)
         together = frozenset[str]().union(*(line.stems for line in short))
         if story.log_odds(together, linked=True, member=False) < 0:
             return []
     counts = Counter(line.key for line in short)
     return [line for line in short if counts[line.key] == 1]
+
+
+def _leading(before: list[Line]) -> list[Line]:
+    """Return the short sentences just before the first paragraph."""
+    stop = len(before)
+    while stop and before[stop - 1].kind is Kind.SHORT and before[stop - 1].text.endswith("."):
+        stop -= 1
+    return before[stop:]
 
 
 def _trailing(gap: list[Line]) -> list[Line]:

@@ -17,7 +17,8 @@ from importlib import resources
 CAP = 700
 """Characters of a line that are read for its words: enough to tell its story, and a bound on the work per line."""
 
-_TOKEN = re.compile(r"[^\W_]+")
+_TOKEN = re.compile(r"[^\W_\u064B-\u065F\u0670][^\W_]*(?:[\u064B-\u065F\u0670]+[^\W_]*)*")
+_ODD_START = re.compile(r"^[\W_]+")
 _FOLD = str.maketrans(
     {
         **dict.fromkeys("أإآٱ", "ا"),
@@ -26,8 +27,7 @@ _FOLD = str.maketrans(
         "ؤ": "و",
         "ئ": "ي",
         "ـ": None,
-        **{chr(code): None for code in range(0x64B, 0x660)},
-        **{chr(code): None for code in (0x200B, 0x200E, 0x200F, 0xFEFF, 0x202A, 0x202B, 0x202C)},
+        **{chr(code): None for code in (*range(0x64B, 0x660), 0x670)},
     }
 )
 _PREFIXES = ("وبال", "وال", "فال", "بال", "كال", "ولل", "ال", "لل")
@@ -35,19 +35,19 @@ _SUFFIXES = ("هما", "كما", "ات", "ون", "ين", "ان", "ها", "هم",
 _LINKS = ("و", "ف", "كما ", "ثم ", "بينما ", "من جه", "من جان", "بالمقابل", "في المقابل")
 
 
-def fold(text: str) -> str:
-    """Return the text in one spelling: no vowel marks, one alef, lower case.
+@lru_cache(maxsize=1 << 16)
+def _fold(token: str) -> str:
+    return token.translate(_FOLD).lower()
+
+
+def tokens(text: str) -> list[str]:
+    """Return the words and numbers of a text in one spelling: no vowel marks, one alef, lower case.
 
     Example:
-        >>> fold("أخبارٌ")
-        'اخبار'
+        >>> tokens("أخبارٌ: 24")
+        ['اخبار', '24']
     """
-    return text.translate(_FOLD).lower()
-
-
-def tokens(folded: str) -> list[str]:
-    """Return the runs of letters and digits of a folded text."""
-    return _TOKEN.findall(folded)
+    return list(map(_fold, _TOKEN.findall(text)))
 
 
 @lru_cache(maxsize=1 << 16)
@@ -85,7 +85,7 @@ def _table() -> tuple[frozenset[str], frozenset[str], tuple[float, ...]]:
 
 def is_linked(line: str) -> bool:
     """Return whether a line opens with a word that ties it to the line before (and, then, meanwhile)."""
-    return fold(line[:16].lstrip(" \t\"'«“(")).startswith(_LINKS)
+    return _ODD_START.sub("", line[:16]).startswith(_LINKS)
 
 
 def features(words: frozenset[str], linked: bool, shared: frozenset[str], size: int) -> list[float]:
@@ -120,6 +120,7 @@ class Story:
     """
 
     def __init__(self, lines: Iterable[frozenset[str]]) -> None:
+        """Count the stems of the story's lines."""
         self._counts: Counter[str] = Counter()
         for line in lines:
             self._counts.update(line)

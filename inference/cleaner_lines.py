@@ -10,17 +10,17 @@ from importlib import resources
 
 import yaml
 
-from .cleaner_cohesion import CAP, fold, is_linked, stems, tokens
+from .cleaner_cohesion import CAP, is_linked, stems, tokens
 
 FURNITURE_WORDS, PROSE_WORDS, LINKED_WORDS = 40, 18, 8
-"""Longest line looked up as furniture; shortest line that is prose without a full stop; the same if it opens with "and"."""
+"""Longest line looked up as furniture; shortest that is prose without a full stop; the same if it opens with "and"."""
 
 _STOPPED_FURNITURE = 10
 _SEPARATORS = re.compile(r"[|>»›←•/\\]")
 _ADDRESS = re.compile(r"https?:|www\.|\S@\S|\.com\b")
 _LETTER = re.compile(r"[^\W\d_]")
-_STOPS = ".!؟?"
-_CLOSERS = "\"'”»)]“ \t\u200f\u200e\u00a0"
+_STOPS = (".", "!", "؟", "?")
+_ODD_END = re.compile(r"[^\w.!؟?…]+$")
 
 
 class Kind(Enum):
@@ -73,11 +73,12 @@ class _Lexicon:
 
 
 def _phrases(raw: str) -> list[str]:
-    return [" ".join(tokens(fold(line))) for line in raw.splitlines()]
+    return [" ".join(tokens(line)) for line in raw.splitlines()]
 
 
 def _any_of(raw: str, start: str) -> re.Pattern[str]:
-    return re.compile(start + "(?:" + "|".join(map(re.escape, sorted(_phrases(raw), key=len, reverse=True))) + r")(?!\S)")
+    phrases = sorted(_phrases(raw), key=len, reverse=True)
+    return re.compile(start + "(?:" + "|".join(map(re.escape, phrases)) + r")(?!\S)")
 
 
 @cache
@@ -89,8 +90,8 @@ def _lexicon() -> _Lexicon:
         opening=_any_of(raw["opening"], ""),
         within=_any_of(raw["within"], r"(?<!\S)"),
         credit=_any_of(raw["credit"], ""),
-        menu=frozenset(tokens(fold(raw["menu"]))),
-        date=frozenset(tokens(fold(raw["date"]))),
+        menu=frozenset(tokens(raw["menu"])),
+        date=frozenset(tokens(raw["date"])),
     )
 
 
@@ -103,7 +104,7 @@ def read_line(number: int, raw: str, foreign: bool) -> Line | None:
         foreign: whether lines without an Arabic letter stand out on this page.
     """
     text = raw.strip().strip("\u200f\u200e\ufeff\x00").strip()
-    found = tokens(fold(text[:CAP]))
+    found = tokens(text[:CAP])
     if not found:
         return None
     key = " ".join(found)
@@ -116,19 +117,16 @@ def read_line(number: int, raw: str, foreign: bool) -> Line | None:
 
 def _is_stopped(text: str) -> bool:
     """Return whether a line ends like a sentence, perhaps with an agency in brackets behind it."""
-    tail = text[-60:]
-    if tail.endswith((")", ").")):
+    tail = _ODD_END.sub("", text[-60:])
+    if text[-60:].rstrip(" .").endswith(")"):
         opened = tail.rfind("(")
         if opened < 0:
             return True
-        tail = tail[:opened] if len(tail[opened:].split()) <= 5 else tail
-    tail = tail.rstrip(_CLOSERS)
-    return tail[-1:] in tuple(_STOPS) and not tail.endswith(("...", "…"))
+        tail = _ODD_END.sub("", tail[:opened]) if len(tail[opened:].split()) <= 5 else tail
+    return tail.endswith(_STOPS) and not tail.endswith(("...", "…"))
 
 
-def _kind(
-    text: str, key: str, found: list[str], words: int, linked: bool, stopped: bool, foreign: bool
-) -> Kind:
+def _kind(text: str, key: str, found: list[str], words: int, linked: bool, stopped: bool, foreign: bool) -> Kind:
     if words <= FURNITURE_WORDS:
         special = _listed(text, key, found, stopped)
         if special is not None:
@@ -137,7 +135,7 @@ def _kind(
             return Kind.FURNITURE
     if words >= PROSE_WORDS or (words >= LINKED_WORDS and linked):
         return Kind.PROSE
-    if stopped and words >= 4 and text.rstrip(_CLOSERS)[-1:] not in tuple("؟?!"):
+    if stopped and words >= 4 and not _ODD_END.sub("", text[-60:]).endswith(("!", "؟", "?")):
         return Kind.PROSE
     return Kind.SHORT
 

@@ -10,15 +10,21 @@ from .cleaner_cohesion import Story
 from .cleaner_lines import Kind, Line
 
 _ROUNDS = 2
-_LEAVE = {"none": 9.0, "short": 3.0, "headline": 1.2, "several": 0.3, "furniture": 2.5, "pointer": 3.0, "box": -1.5}
+_LEAVE = {"none": 9.0, "short": 3.0, "headline": 3.0, "several": 0.3, "furniture": 2.5, "pointer": 3.0, "box": -6.0}
 """What it costs, in log odds, to pass from the story to another story over what stands between two paragraphs."""
-_RETURN = {"none": 4.0, "short": 3.5, "headline": 3.5, "several": 3.0, "furniture": 3.0, "pointer": 2.0, "box": 2.0}
+_RETURN = {"none": 6.0, "short": 2.5, "headline": 4.5, "several": 3.0, "furniture": 3.0, "pointer": 2.0, "box": 3.0}
 """What it costs to come back to the story."""
 _ALONE = 4.0
+_HEADING = 6
+_HEADLINE_WORDS, _ECHO, _ECHOES = 5, 1.4, 4
+_ANNOUNCED = 6.0
+_LEAD = 4.0
 _NAMED, _DATED, _BOXED, _FIRST, _LONG, _PER_ODDS = 4.0, 1.5, 3.0, 1.0, 1500, 250
 _START = {"none": 9.0, "short": 6.0, "headline": 5.0, "several": 4.0, "furniture": 5.0, "pointer": 4.0, "box": 0.5}
 """What it costs to begin with another story, over what stands before the first paragraph."""
 _GUESSES = 4
+_MANY = 2000
+"""A text of more paragraphs is no page of a news site: all of its prose is kept."""
 _TITLE_REACH = 40
 _ENOUGH, _NAMED_AGAIN, _SAID_AGAIN, _EARLIER = 3.0, 3.0, 1.5, 0.1
 
@@ -29,15 +35,18 @@ class _Part:
 
     line: Line
     stems: frozenset[str]
+    heading: frozenset[str]
     gap: str
     hint: float
+    announced: bool
+    echoed: int
 
 
 def story_prose(lines: list[Line]) -> set[int]:
     """Return the numbers of the prose lines that belong to the page's story."""
     parts = _parts(lines)
-    if len(parts) == 1:
-        return {parts[0].line.number}
+    if len(parts) == 1 or len(parts) > _MANY:
+        return {part.line.number for part in parts}
     best = max((_settled(parts, prior, run) for prior, run in _guesses(parts)), key=lambda found: found[0])
     return {parts[place].line.number for place in best[1]}
 
@@ -66,18 +75,22 @@ def title_line(lines: list[Line], first: int, prose: set[int]) -> Line | None:
 def _parts(lines: list[Line]) -> list[_Part]:
     parts: list[_Part] = []
     between: list[Line] = []
-    boxed = False
+    boxed = boxed_first = False
     before = Counter(line.key for line in lines if line.kind is Kind.SHORT and line.words >= 3)
     for line in lines:
         boxed = boxed or line.kind is Kind.BOX
         if line.kind is not Kind.PROSE:
             between.append(line)
             continue
-        head = between[-1].stems if between and between[-1].kind is Kind.SHORT else frozenset()
+        above = between[-1] if between and between[-1].kind is Kind.SHORT else None
+        head = above.stems if above else frozenset()
+        echoed = len(head & line.stems) if above and above.words >= _HEADLINE_WORDS and not line.linked else 0
+        heading = frozenset[str]().union(*(short.stems for short in between[-_HEADING:] if short.kind is Kind.SHORT))
         named = any(before[short.key] > 1 for short in between)
+        boxed_first = boxed_first or (boxed and not parts)
         dated = any(short.kind is Kind.FURNITURE for short in between)
         hint = _NAMED * named + _DATED * dated - _BOXED * boxed + _FIRST * (not parts)
-        parts.append(_Part(line, line.stems | head, _gap(between), hint))
+        parts.append(_Part(line, line.stems | head, heading, _gap(between), hint, named and boxed_first, echoed))
         between = []
     return parts
 
@@ -122,16 +135,25 @@ def _settled(parts: list[_Part], prior: float, run: set[int]) -> tuple[float, se
 
 def _path(parts: list[_Part], chosen: set[int]) -> tuple[float, set[int]]:
     """Return the paragraphs of the story on the likeliest path through the page, given a first choice of them."""
-    story = Story(parts[place].line.stems for place in chosen)
+    story = Story([parts[min(chosen)].heading, *(parts[place].line.stems for place in chosen)])
     inside, outside = 0.0, -_START[parts[0].gap]
     steps: list[tuple[bool, bool]] = []
     for place, part in enumerate(parts):
         odds = story.log_odds(part.stems, linked=part.line.linked, member=place in chosen)
+        if place != min(chosen):
+            odds -= _ECHO * min(part.echoed, _ECHOES)
         if chosen == {place}:
             odds = _ALONE
-        leave, back = (_LEAVE[part.gap], _RETURN[part.gap]) if place else (99.0, 99.0)
-        steps.append((inside >= outside - back, outside >= inside - leave))
-        inside, outside = max(inside, outside - back) + odds, max(outside, inside - leave)
+        if place:
+            lead = _LEAD if part.line.linked and part.gap != "none" else 0.0
+            came_back = outside - (_RETURN[part.gap] if not part.announced else 0.0)
+            stayed = inside - (_ANNOUNCED if part.announced else 0.0)
+            left = inside - _LEAVE[part.gap]
+            steps.append((stayed >= came_back, outside >= left))
+            inside, outside = max(stayed, came_back) + odds, max(outside, left) - lead
+        else:
+            steps.append((True, True))
+            inside += odds
     found: set[int] = set()
     within = inside >= outside
     top = max(inside, outside)

@@ -42,7 +42,8 @@ class OnnxEngine:
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as fault:  # onnxruntime's exceptions share no base class but Exception
-            raise WusumError(f"{path}: ONNX Runtime cannot open it ({fault}); copy or train the bundle again") from fault
+            message = f"{path}: ONNX Runtime cannot open it ({fault}); copy or train the bundle again"
+            raise WusumError(message) from fault
 
     def logits(self, features: Features) -> npt.NDArray[np.float32]:
         """Return the logits of every label, shape (labels,), in the taxonomy's order."""

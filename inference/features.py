@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -71,7 +72,7 @@ def split_evenly(count: int, parts: int) -> list[slice]:
         [slice(0, 3, None), slice(3, 5, None)]
     """
     bounds = [math.ceil(count * part / parts) for part in range(parts + 1)]
-    return [slice(low, high) for low, high in zip(bounds, bounds[1:], strict=False)]
+    return [slice(low, high) for low, high in itertools.pairwise(bounds)]
 
 
 class Featuriser:

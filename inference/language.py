@@ -14,16 +14,18 @@ _ARABIC_LETTER = re.compile(r"[\u0621-\u064a\u066e-\u06d3\ufb50-\ufdff\ufe70-\uf
 _WORD = re.compile(r"[^\W\d_]+")
 # The commonest Arabic words that Persian, Urdu, Kurdish, Pashto and Uighur do not share as words of their own.
 _FUNCTION_WORDS = frozenset(
-    "في من على إلى الى أن ان التي الذي عن مع هذا هذه ما لا بعد قبل كان كانت قال قالت بين لم قد خلال ذلك حيث ولا وفي ومن "
-    "وقال وأن وان أنه انه أي كما منذ حول ضد عند الذين غير كل بعض وقد التى فى الي علي".split()
+    """
+    في من على إلى الى أن ان التي الذي عن مع هذا هذه ما لا بعد قبل كان كانت قال قالت بين لم قد خلال ذلك حيث ولا وفي
+    ومن وقال وأن وان أنه انه أي كما منذ حول ضد عند الذين غير كل بعض وقد التى فى الي علي
+    """.split()  # noqa: SIM905 - a paragraph of words is read and edited more easily than a list
 )
 
 
 def language_note(text: str) -> str | None:
     """Return why ``text`` is not taken for Arabic, or None when it is.
 
-    Two signs are read in the first 4,000 characters: at least half of the letters are of the Arabic script, and, in texts
-    of 25 words or more, at least one word in 25 is a common Arabic function word.
+    Two signs are read in the first 4,000 characters: at least half of the letters are of the Arabic script, and, in
+    texts of 25 words or more, at least one word in 25 is a common Arabic function word.
 
     Example:
         >>> language_note("The ministers met in Geneva on Monday.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 from rich.console import Console
@@ -47,7 +48,8 @@ class TableWriter:
         if not self._started:
             self._started = True
             self._row([Text(name, style="bold") for name in ("Input", "Topics", "Actors", "Headline")])
-        key = str(next(iter(record.key.values())))
+        ((kind, value),) = record.key.items()
+        key = os.path.basename(str(value)) if kind == "path" else str(value)
         topics = self._labels(prediction.topics, prediction)
         actors = self._labels(prediction.actors, prediction)
         notes = [Text(note, style="dim") for note in prediction.notes]
@@ -65,13 +67,15 @@ class TableWriter:
         self._console.print(grid)
 
     def _labels(self, labels: Iterable[str], prediction: Prediction) -> Text:
-        lines = [f"{self._taxonomy[label].en} {prediction.scores[label]:.2f}" for label in labels]
+        lines = [f"{prediction.scores[label]:.2f} {self._taxonomy[label].en}" for label in labels]
         return Text("\n".join(lines)) if lines else Text("-", style="dim")
 
     def _fold(self, text: str, column: int) -> Text:
         """Break ``text`` into lines of the column's width, each of which is isolated for itself."""
         lines = Text(_plain(text)).wrap(self._console, self._widths[column], overflow="fold")
         kept = [line.plain.rstrip() for line in lines[:_HEADLINE_LINES]]
+        if len(lines) > len(kept):
+            kept[-1] = kept[-1][: self._widths[column] - 1] + "…"
         mark = _LEFT if column == 0 else ""
         return Text("\n".join(f"{mark}{_OPEN}{line}{_CLOSE}" for line in kept))
 

@@ -26,8 +26,8 @@ TaggerInput = str | Mapping[str, Any] | Article
 class Tagger:
     """Tags Arabic news articles with topics and actors.
 
-    A string is taken for a page as copied from a site: its headline and body are found and furniture (related headlines,
-    polls, comment forms) is dropped. A mapping or an ``Article`` is taken as clean, field by field.
+    A string is taken for a page as copied from a site: its headline and body are found and furniture (related
+    headlines, polls, comment forms) is dropped. A mapping or an ``Article`` is taken as clean, field by field.
 
     Example:
         >>> tagger = Tagger.load()
@@ -56,7 +56,7 @@ class Tagger:
         return self.bundle.taxonomy
 
     @overload
-    def predict(self, articles: TaggerInput) -> Prediction: ...
+    def predict(self, articles: TaggerInput) -> Prediction: ...  # type: ignore[overload-overlap]  # a str is one article
     @overload
     def predict(self, articles: Sequence[TaggerInput]) -> list[Prediction]: ...
 

@@ -10,8 +10,8 @@ class WusumError(Exception):
     The command line prints it without a traceback and exits with 2.
 
     Example:
-        >>> raise WusumError("articles.jsonl:3:text: missing, expected a string; add the field or drop the line")
+        >>> raise WusumError("articles.jsonl:3:text: missing, expected a string; add it")
         Traceback (most recent call last):
         ...
-        wusum.labels.errors.WusumError: articles.jsonl:3:text: missing, expected a string; add the field or drop the line
+        wusum.labels.errors.WusumError: articles.jsonl:3:text: missing, expected a string; add it
     """

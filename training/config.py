@@ -118,8 +118,8 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """Read a recipe; ``overrides`` are ``section.key=value`` strings whose values are YAML.
 
     Raises:
-        WusumError: the file is missing or no YAML, a key is unknown (the nearest valid one is named), a key is missing, a
-            value has the wrong type, or the normalisation recipe does not exist.
+        WusumError: the file is missing or no YAML, a key is unknown (the nearest valid one is named), a key is missing,
+            a value has the wrong type, or the normalisation recipe does not exist.
 
     Example:
         >>> load_config(Path("configs/default.yaml"), ["optimisation.epochs=1"]).optimisation.epochs  # doctest: +SKIP
@@ -185,6 +185,6 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
             return tuple(value)
         if type(value) is option:
             return value
-    wanted = " or ".join("null" if option is type(None) else getattr(option, "__name__", str(option)) for option in options)
+    names = ("null" if option is type(None) else getattr(option, "__name__", str(option)) for option in options)
     hint_text = "; write 1.0e-4, not 1e-4" if isinstance(value, str) and float in options else ""
-    raise WusumError(f"{where}: {value!r}, expected {wanted}{hint_text}")
+    raise WusumError(f"{where}: {value!r}, expected {' or '.join(names)}{hint_text}")

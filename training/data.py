@@ -46,7 +46,7 @@ def read_labelled(path: Path, taxonomy: Taxonomy) -> list[LabelledArticle]:
         ('diplomacy', 'russia')
     """
     if not path.is_file():
-        raise WusumError(f"{path}: not found, expected labelled articles; `wusum labels join` builds them from the corpora")
+        raise WusumError(f"{path}: not found, expected labelled articles; `wusum labels join` builds them")
     articles: list[LabelledArticle] = []
     faults: list[str] = []
     seen: dict[str, int] = {}

@@ -28,10 +28,10 @@ def resolve_encoder(name: str) -> Path:
             version, the hub cannot be reached and holds nothing in its cache, or it has no such model.
 
     Example:
-        >>> resolve_encoder("./no-such-folder")
+        >>> resolve_encoder("./nowhere")
         Traceback (most recent call last):
         ...
-        wusum.labels.errors.WusumError: encoder ./no-such-folder: no such folder; name a folder, 'me5-small-ar' or a hub id
+        wusum.labels.errors.WusumError: encoder ./nowhere: no such folder; give a folder, 'me5-small-ar' or a hub id
     """
     if name == BUILT_IN:
         return built_in_encoder()
@@ -39,7 +39,7 @@ def resolve_encoder(name: str) -> Path:
     if folder.is_dir():
         return check_encoder_folder(folder)
     if folder.exists() or name.startswith((".", "/", "~")):
-        raise WusumError(f"encoder {name}: no such folder; name a folder, {BUILT_IN!r} or a hub id")
+        raise WusumError(f"encoder {name}: no such folder; give a folder, {BUILT_IN!r} or a hub id")
     return _from_hub(name)
 
 
@@ -60,8 +60,8 @@ def check_encoder_folder(folder: Path) -> Path:
         return folder
     if any(folder.glob("pytorch_model*.bin")):
         raise WusumError(
-            f"encoder {folder}: holds pytorch_model.bin, a pickle, which is never loaded; expected {WEIGHTS}; convert once "
-            f"where you trust its origin: python -c \"from transformers import AutoModel as M; "
+            f"encoder {folder}: holds pytorch_model.bin, a pickle, which is never loaded; expected {WEIGHTS}; "
+            f'if you trust its origin, convert it once: python -c "from transformers import AutoModel as M; '
             f"M.from_pretrained('{folder}').save_pretrained('{folder}')\""
         )
     raise WusumError(f"encoder {folder}: {WEIGHTS} missing; expected a folder written by save_pretrained")
@@ -70,19 +70,28 @@ def check_encoder_folder(folder: Path) -> Path:
 def _from_hub(name: str) -> Path:
     import httpx2
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import (
+        HFValidationError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     repository, _, revision = name.partition("@")
     chosen = revision or None
     try:
-        # Asked first because snapshot_download sets no timeout on its own question and waits on a silent network for ever.
+        # Asked first: snapshot_download sets no timeout on this question and waits for ever on a silent network.
         answer = HfApi().model_info(repository, revision=chosen, timeout=HUB_TIMEOUT_S)
         _check_listing(name, {file.rfilename for file in answer.siblings or ()})
         reached = True
     except HFValidationError as fault:
-        raise WusumError(f"encoder {name}: neither a folder nor a hub id; expected {BUILT_IN!r} or owner/model") from fault
+        raise WusumError(
+            f"encoder {name}: neither a folder nor a hub id; expected {BUILT_IN!r} or owner/model"
+        ) from fault
     except (RepositoryNotFoundError, RevisionNotFoundError) as fault:
-        raise WusumError(f"encoder {name}: not on the hub, or not open to you; check the id and `hf auth login`") from fault
+        raise WusumError(
+            f"encoder {name}: not on the hub, or not open to you; check the id and `hf auth login`"
+        ) from fault
     except (OfflineModeIsEnabled, httpx2.HTTPError):
         reached = False
     try:
@@ -97,8 +106,10 @@ def _from_hub(name: str) -> Path:
 
 def _check_listing(name: str, files: set[str]) -> None:
     """Refuses a pickle-only model before anything is downloaded."""
-    if WEIGHTS not in files:
-        raise WusumError(
-            f"encoder {name}: the hub has no {WEIGHTS} at this revision, and a pickle is never loaded; name a revision "
-            f"that has it ({name.partition('@')[0]}@refs/pr/N where the hub's converter offers one) or a converted folder"
-        )
+    if WEIGHTS in files:
+        return
+    converted = f"{name.partition('@')[0]}@refs/pr/N"
+    raise WusumError(
+        f"encoder {name}: the hub has no {WEIGHTS} at this revision, and a pickle is never loaded; "
+        f"name a revision that has it ({converted} where the hub's converter offers one) or a converted folder"
+    )

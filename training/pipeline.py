@@ -35,6 +35,8 @@ from .split import make_split, read_split, select_part, write_split
 from .thresholds import choose_thresholds, crossfit_decisions
 from .trainer import fine_tune, uses_bf16
 
+VERSIONS_TOLD = ("torch", "transformers", "onnxruntime", "tokenizers")
+
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -59,7 +61,8 @@ def read_material(config: TrainConfig) -> Material:
     dev = select_part(articles, split, "dev", path)
     train = select_part(articles, split, "train", path)
     if not dev or not train:
-        raise WusumError(f"{path}: leaves no article for {'dev' if train else 'train'}; change data.dev_share and delete it")
+        empty = "dev" if train else "train"
+        raise WusumError(f"{path}: leaves no article for {empty}; change data.dev_share and delete the file")
     return Material(taxonomy, train, dev, [split[article.id][1] for article in dev])
 
 
@@ -69,8 +72,8 @@ def train(config: TrainConfig) -> Path:
     Interrupted, it goes on from the last checkpoint in ``output/checkpoints`` when called again with the same recipe.
 
     Raises:
-        WusumError: a fault in the recipe or the data, an output folder that belongs to another recipe, a label without a
-            positive training article, or a bundle that exists already.
+        WusumError: a fault in the recipe or the data, an output folder that belongs to another recipe, a label without
+            a positive training article, or a bundle that exists already.
     """
     output = Path(config.output)
     bundle = output / "bundle"
@@ -112,7 +115,7 @@ def claim_output(output: Path, config: TrainConfig) -> None:
 def _refuse_empty_labels(truth: npt.NDArray[np.bool_], taxonomy: Taxonomy) -> None:
     empty = [label for label, count in zip(taxonomy.ids, truth.sum(0), strict=True) if count == 0]
     if empty:
-        raise WusumError(f"no training article carries {', '.join(empty)}; add articles or take the label out of the scheme")
+        raise WusumError(f"no training article carries {', '.join(empty)}; add some or take the label out of the scheme")
 
 
 def load_tokenizer(encoder: Path) -> tuple[Tokenizer, SpecialTokens, int]:
@@ -122,7 +125,7 @@ def load_tokenizer(encoder: Path) -> tuple[Tokenizer, SpecialTokens, int]:
     ids = [getattr(fast, name) for name in names]
     for name, value in zip(names, ids, strict=True):
         if value is None:
-            raise WusumError(f"{encoder}: its tokenizer has no {name.removesuffix('_id')}; expected one of a BERT-like encoder")
+            raise WusumError(f"{encoder}: its tokenizer has no {name.removesuffix('_id')}; use a BERT-like encoder")
     return fast.backend_tokenizer, SpecialTokens(ids[0], ids[1], ids[2]), ids[3]
 
 
@@ -169,7 +172,7 @@ def write_bundle(
             "train_sha256": data_sha256(material.train),
             "dev_sha256": data_sha256(material.dev),
             "dev": scores,
-            "versions": {name: metadata.version(name) for name in ("torch", "transformers", "onnxruntime", "tokenizers")},
+            "versions": {name: metadata.version(name) for name in VERSIONS_TOLD},
         },
         "files": {name: file_sha256(scratch / name) for name in HASHED_FILES},
     }

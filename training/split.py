@@ -100,5 +100,6 @@ def select_part(
     """
     missing = [article.id for article in articles if article.id not in split]
     if missing:
-        raise WusumError(f"{path}: {len(missing)} articles are not in it (first: {missing[0]}); delete it to split anew")
+        first = missing[0]
+        raise WusumError(f"{path}: {len(missing)} articles are not in it (first: {first}); delete it to split anew")
     return [article for article in articles if split[article.id][0] == part]

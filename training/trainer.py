@@ -24,20 +24,23 @@ BEST_BY = "micro_f1"
 class ArticleTrainer(Trainer):
     """A Trainer with length-grouped batches and learning rates by layer."""
 
-    def __init__(self, *arguments: Any, optimisation: OptimisationConfig, **options: Any) -> None:
+    def __init__(self, model: ArticleTagger, *, optimisation: OptimisationConfig, **options: Any) -> None:
         """Take the recipe's optimisation section besides the Trainer's own arguments."""
-        super().__init__(*arguments, **options)
+        super().__init__(model, **options)
+        self._network = model
         self._optimisation = optimisation
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         dataset = train_dataset if train_dataset is not None else self.train_dataset
+        if not isinstance(dataset, FeatureDataset):
+            raise TypeError(f"expected a FeatureDataset, got {type(dataset).__name__}")
         return LengthGroupedSampler(dataset.widths, self.args.train_batch_size, self._optimisation.seed)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Create AdamW with the recipe's parameter groups."""
         if self.optimizer is None:
             groups = parameter_groups(
-                self.model,
+                self._network,
                 learning_rate=self._optimisation.learning_rate,
                 head_learning_rate=self._optimisation.head_learning_rate,
                 layer_decay=self._optimisation.layer_decay,
@@ -57,7 +60,7 @@ def fine_tune(
     optimisation: OptimisationConfig,
     folder: Path,
 ) -> None:
-    """Fine-tune ``model`` in place, keep the epoch with the best dev micro-F1, resume from the last checkpoint in ``folder``.
+    """Fine-tune ``model`` in place and keep the epoch with the best dev micro-F1; goes on from a checkpoint in ``folder``.
 
     Dev decisions come from thresholds fitted on other articles of dev (cross-fitted), as in the final report.
     """
@@ -69,7 +72,7 @@ def fine_tune(
         return {"micro_f1": report.overall.micro.f1, "macro_f1": report.overall.macro.f1}
 
     trainer = ArticleTrainer(
-        model=model,
+        model,
         args=_arguments(optimisation, len(train), folder),
         train_dataset=train,
         eval_dataset=dev,
@@ -77,7 +80,7 @@ def fine_tune(
         compute_metrics=score,
         optimisation=optimisation,
     )
-    last = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    last = get_last_checkpoint(str(folder)) if folder.is_dir() else None  # type: ignore[no-untyped-call]
     trainer.train(resume_from_checkpoint=last)
 
 
@@ -114,5 +117,5 @@ def uses_bf16(precision: str) -> bool:
     if precision != "auto":
         return precision == "bf16"
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -31,10 +31,14 @@ def _greet(arguments: argparse.Namespace) -> int:
     return 5
 
 
+def _name(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name")
+
+
 @pytest.fixture(autouse=True)
 def commands(monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("some_commands")
-    module.GREET = Command("say hello", lambda parser: parser.add_argument("name") and None, _greet)  # type: ignore[attr-defined]
+    module.GREET = Command("say hello", _name, _greet)  # type: ignore[attr-defined]
     module.WRONG = "no command"  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "some_commands", module)
     values = {
@@ -73,7 +77,12 @@ def test_arguments_are_taken_from_the_process(monkeypatch: pytest.MonkeyPatch, c
 def test_only_the_named_command_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[str] = []
     load = EntryPoint.load
-    monkeypatch.setattr(EntryPoint, "load", lambda entry: loaded.append(entry.name) or load(entry))
+
+    def noted(entry: EntryPoint) -> object:
+        loaded.append(entry.name)
+        return load(entry)
+
+    monkeypatch.setattr(EntryPoint, "load", noted)
     cli.main(["greet", "you"])
     assert loaded == ["greet"]
 

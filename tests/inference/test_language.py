@@ -9,7 +9,7 @@ ARABIC = (
     "اتفقا على مواصلة المشاورات خلال الأسابيع المقبلة من أجل تنفيذ ما تم التوصل إليه."
 )
 OTHERS = {
-    "English": "The foreign minister welcomed the agreement signed in the capital and said talks would go on next week.",
+    "English": "The foreign minister welcomed the agreement signed in the capital and said talks would go on.",
     "Persian": (
         "وزیر امور خارجه گفت که کشورش از توافق امضا شده در پایتخت استقبال می‌کند و افزود که دیدار با همتای خود سازنده "
         "بوده است و دو طرف توافق کردند که رایزنی‌ها را در هفته‌های آینده برای اجرای این توافق ادامه دهند."

@@ -194,7 +194,18 @@ def test_ctrl_c_is_130_with_one_line_and_leaves_nothing(tmp_path: Path, page: Pa
 def test_options_and_paths_come_in_any_order(tmp_path: Path, page: Path, capsys: Capture) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"key": 5, "body": "نص", "head": "عنوان"}', encoding="utf-8")
-    argv = [path, "--text-field", "body", page, "--title-field=head", "--id-field", "key", "--threads", "2", path]
+    argv: list[str | Path] = [
+        path,
+        "--text-field",
+        "body",
+        page,
+        "--title-field=head",
+        "--id-field",
+        "key",
+        "--threads",
+        "2",
+        path,
+    ]
     code, rows, err = tag(capsys, *argv)
     assert (code, keys(rows), err) == (0, [5, str(page), 5], [])
 
@@ -349,7 +360,7 @@ def test_a_full_disk_is_one_line(page: Path) -> None:
 
 
 def test_a_real_ctrl_c_while_reading_removes_the_hidden_file(tmp_path: Path) -> None:
-    argv = [*driver(), "-", "-o", tmp_path / "tags.jsonl"]
+    argv = [*driver(), "-", "-o", str(tmp_path / "tags.jsonl")]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as run:
         assert run.stdin is not None
         assert run.stderr is not None

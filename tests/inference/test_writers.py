@@ -125,8 +125,8 @@ def test_the_table_names_labels_in_english_with_their_scores() -> None:
     taxonomy = load_taxonomy()
     heading, row, note = table(RECORD, TAGS)
     assert heading.split() == ["Input", "Topics", "Actors", "Headline"]
-    assert f"{taxonomy['diplomacy'].en} 0.97" in row
-    assert f"{taxonomy['russia'].en} 0.99" in row
+    assert f"0.97 {taxonomy['diplomacy'].en}" in row
+    assert f"0.99 {taxonomy['russia'].en}" in row
     assert row.rstrip().endswith("\u2068عنوان\u2069")
     assert note.strip() == "note"
 
@@ -149,6 +149,8 @@ def test_right_to_left_text_does_not_break_the_columns(width: int) -> None:
                 break
             cells += cell_len(character)
     assert len(lines) <= 12
+    assert any("…" in line for line in lines)
+    assert "مجلد" not in lines[1]
 
 
 def test_articles_cannot_steer_the_terminal() -> None:

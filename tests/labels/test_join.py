@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-
 from wusum.labels import WusumError, text_hash
 from wusum.labels.join import join
 
@@ -156,7 +155,7 @@ def test_a_fault_on_the_way_leaves_the_old_output(tmp_path: Path, gold: Path, so
 
 def test_refuses_when_nothing_joins(tmp_path: Path, gold: Path) -> None:
     rows = write_rows(tmp_path / "rows.jsonl", [{"id": "x", "text": "غير ذلك"}])
-    with pytest.raises(WusumError, match="1 texts read.*none is a gold article"):
+    with pytest.raises(WusumError, match=r"1 texts read.*none is a gold article"):
         join([rows], tmp_path / "out", gold=gold)
     assert not (tmp_path / "out").exists()
 

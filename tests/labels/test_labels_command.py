@@ -7,10 +7,9 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
-
 from wusum.labels import WusumError, text_hash
 from wusum.labels.command import COMMAND
-from wusum.labels.join import SplitReport
+from wusum.labels.join import SplitReport, join
 
 TOPICS_ONLY = """\
 name: mine
@@ -140,7 +139,7 @@ def test_join_and_check_work_together(
     row = {"id": "a:1", "source": "s", "sha256": text_hash("نص الخبر"), "topics": ["diplomacy"], "actors": []}
     write(gold / "train.jsonl", row)
     write(gold / "test.jsonl", {**row, "id": "a:2", "sha256": text_hash("خبر ثان")})
-    monkeypatch.setitem(__import__("wusum.labels.join", fromlist=["join"]).join.__kwdefaults__, "gold", gold)
+    monkeypatch.setattr(join, "__kwdefaults__", {**(join.__kwdefaults__ or {}), "gold": gold})
     texts = write(tmp_path / "texts.jsonl", {"id": "x", "text": "نص  الخبر"}, {"id": "y", "text": "خبر ثان"})
     out = tmp_path / "out"
     assert run("join", texts, "-o", out) == 0

