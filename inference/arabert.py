@@ -20,8 +20,8 @@ _LETTER = "\u0621-\u063a\u0641-\u064a"
 _WORD = f"0-9a-zA-Z{_LETTER}\\[\\]"
 # The other characters that the vocabulary has. A slash is not among them; it becomes a dash before this counts.
 _SIGNS = re.escape("!\"#$%'()*+,.:;-<=·>?@\\^_`{|}~—٪’،؟୍“؛”ۚ»«–…‘") + "\u0653-\u066c\u0671-\u0674"
-# What is kept: words together with the white space between them, and signs one by one. Characters of neither kind part pieces.
-_PIECE = re.compile(f"[{_WORD}\\s]++|[{_SIGNS}]")
+# What is kept: words together with the spaces after them, and signs one by one. Any other character parts two pieces.
+_PIECE = re.compile(f"[{_WORD}][{_WORD} ]*+|[{_SIGNS}]")
 _MARKS = "\u064b\u064c\u064d\u064e\u064f\u0650\u0651\u0652\u0640"
 _EASTERN_DIGITS = "٠١٢٣٤٥٦٧٨٩"
 
@@ -32,6 +32,7 @@ _LETTERS_DIGITS = re.compile(f"(?<![{_LETTER}])([{_LETTER}]++)([0-9]++)")
 
 # Addresses, in the order in which the package looks for them.
 _ENDING = re.compile(r"\.[a-z]{2,6}\b")
+_DOTTED = re.compile(r"\.[a-z]{2}")
 _ADDRESS = re.compile(
     r"(?:https?://.)?(?:www\.)?[-a-zA-Z0-9@:%._+~#=]{2,256}" + _ENDING.pattern + r"[-a-zA-Z0-9@:%_+.~#?&/=]*"
 )
@@ -90,11 +91,9 @@ def preprocess(text: str) -> str:
     for value, digit in enumerate(_EASTERN_DIGITS):
         text = text.replace(digit, str(value))
     text = _shorten_runs(text).replace("/", "-")
-    pieces = _PIECE.findall(text)
-    words = " ".join(pieces).split()
-    if _DIGIT_AT_LETTER.search(text):
-        words = [word if word.isalpha() else _split_number(word) for word in words]
-    return " ".join(words)
+    # No run is longer than two, so that three spaces at most follow one another here, and two replacements leave one.
+    text = " ".join(_PIECE.findall(text)).replace("  ", " ").replace("  ", " ").rstrip()
+    return _split_numbers(text) if _DIGIT_AT_LETTER.search(text) else text
 
 
 def arabert_v02(text: str) -> str:
@@ -108,17 +107,18 @@ def arabert_v02(text: str) -> str:
 
 
 def _mask_links(text: str) -> str:
-    if _ENDING.search(text):
+    http, www, dotted = "http" in text, "www" in text, _DOTTED.search(text)
+    if dotted:
         text = _mask_addresses(text)
-    if "http" in text:
+    if http:
         text = _HTTP_ASCII.sub(_LINK, text)
-    if "www" in text:
+    if www:
         text = _WWW_ASCII.sub(_LINK, text)
-    if ".com" in text:
+    if dotted and ".com" in text:
         text = _DOT_COM.sub(_LINK, text)
-    if "http" in text:
+    if http:
         text = _HTTP_REST.sub(_LINK, text)
-    if "www" in text:
+    if www:
         text = _WWW_REST.sub(_LINK, text)
     return text.replace("://", _LINK)
 
@@ -151,16 +151,21 @@ def _without_markup(text: str) -> str:
 
 
 def _shorten_runs(text: str) -> str:
-    """Cut a run of three or more of one character, other than a digit, to two."""
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    """Cut a run of three or more of one character to two; not of an ASCII digit.
+
+    Other digits, and characters beyond U+FFFF, which are two code units here, become spaces afterwards in any case.
+    """
+    codes = np.frombuffer(text.encode("utf-16-le", "surrogatepass"), dtype=np.uint16)
     repeated = (codes[2:] == codes[1:-1]) & (codes[2:] == codes[:-2])
     if not repeated.any():
         return text
-    spare = [place for place in np.flatnonzero(repeated) + 2 if not text[place].isdecimal()]
-    return np.delete(codes, spare).tobytes().decode("utf-32-le", "surrogatepass")
+    repeated &= (codes[2:] < ord("0")) | (codes[2:] > ord("9"))
+    return np.delete(codes, np.flatnonzero(repeated) + 2).tobytes().decode("utf-16-le", "surrogatepass")
 
 
-def _split_number(word: str) -> str:
-    if not _DIGIT_AT_LETTER.search(word):
-        return word
-    return " ".join(_LETTERS_DIGITS.sub(r" \1 \2 ", _DIGITS_LETTERS.sub(r" \1 \2 ", word)).split())
+def _split_numbers(text: str) -> str:
+    words = text.split(" ")
+    for place, word in enumerate(words):
+        if len(word) > 1 and not word.isalpha() and _DIGIT_AT_LETTER.search(word):
+            words[place] = _LETTERS_DIGITS.sub(r" \1 \2 ", _DIGITS_LETTERS.sub(r" \1 \2 ", word))
+    return " ".join(" ".join(words).split())

@@ -1,8 +1,8 @@
 """From a page's plain text to its headline and body.
 
-Lines are told apart by what they look like (``cleaner_lines``). Prose then goes to the story or to other stories (``cleaner_story``),
-by the words it shares with the story (``cleaner_cohesion``) and by what stands between it and the prose before. Short
-lines follow the prose they stand in.
+Lines are told apart by what they look like (``cleaner_lines``). Prose then goes to the story or to other stories
+(``cleaner_story``), by the words it shares with the story (``cleaner_cohesion``) and by what stands between it and the
+prose before. Short lines follow the prose they stand in.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _demoted(lines: list[Line]) -> list[Line]:
     """Return the lines with those that are prose only for their first "and" made short where they stand in a list."""
     found: list[Line] = []
     for line in lines:
-        listed = bool(found) and found[-1].kind is Kind.SHORT and not found[-1].stopped
+        listed = not found or (found[-1].kind is not Kind.PROSE and not found[-1].stopped)
         weak = line.kind is Kind.PROSE and line.words < PROSE_WORDS and not line.stopped
         found.append(replace(line, kind=Kind.SHORT) if weak and listed else line)
     return found

@@ -12,14 +12,14 @@ from .cleaner_lines import Kind, Line
 _ROUNDS = 2
 _LEAVE = {"none": 9.0, "short": 3.0, "headline": 3.0, "several": 0.3, "furniture": 2.5, "pointer": 3.0, "box": -6.0}
 """What it costs, in log odds, to pass from the story to another story over what stands between two paragraphs."""
-_RETURN = {"none": 6.0, "short": 2.5, "headline": 4.5, "several": 3.0, "furniture": 3.0, "pointer": 2.0, "box": 3.0}
+_RETURN = {"none": 4.5, "short": 2.5, "headline": 4.5, "several": 3.0, "furniture": 3.0, "pointer": 2.0, "box": 3.0}
 """What it costs to come back to the story."""
 _ALONE = 4.0
 _HEADING = 6
 _HEADLINE_WORDS, _ECHO, _ECHOES = 5, 1.4, 4
 _ANNOUNCED = 6.0
 _LEAD = 4.0
-_NAMED, _DATED, _BOXED, _FIRST, _LONG, _PER_ODDS = 4.0, 1.5, 3.0, 1.0, 1500, 250
+_NAMED, _DATED, _BOXED, _FIRST, _LONG, _PER_ODDS = 4.0, 1.5, 3.0, 1.0, 1500, 200
 _START = {"none": 9.0, "short": 6.0, "headline": 5.0, "several": 4.0, "furniture": 5.0, "pointer": 4.0, "box": 0.5}
 """What it costs to begin with another story, over what stands before the first paragraph."""
 _GUESSES = 4

@@ -20,7 +20,7 @@ _PROLITICS = "[وف]?(?:[بكل]?(?:ال)?|لل)"
 class TfidfBaseline:
     """TF-IDF of word 1-2-grams and of character 2-5-grams within words; one linear support-vector classifier per label.
 
-    The strongest of those tried on dev with cross-fitted thresholds, the model's own way of choosing them: n-grams of words,
+    The strongest of those tried on dev with cross-fitted thresholds, as the model gets them: n-grams of words,
     of characters and of both, logistic regression and support-vector machines, a range of costs.
 
     Example:

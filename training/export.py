@@ -14,6 +14,7 @@ from torch import nn
 from .model import ATTENTION, ArticleTagger
 
 HEAD = "head"
+SCOPES = "pkg.torch.onnx.name_scopes"  # where the exporter notes which module a node comes from
 
 
 class OneArticle(nn.Module):
@@ -61,9 +62,7 @@ def quantise(source: Path, target: Path) -> None:
 
     The head stays in fp32: it is one product in a thousand and its rounding would go straight into the scores.
     """
-    graph = onnx.load(source).graph
-    weights = {initialiser.name for initialiser in graph.initializer}
-    head = [node.name for node in graph.node if node.op_type == "MatMul" and _is_head(node, weights)]
+    head = [node.name for node in onnx.load(source).graph.node if _in_head(node)]
     quantize_dynamic(
         source,
         target,
@@ -72,7 +71,17 @@ def quantise(source: Path, target: Path) -> None:
         weight_type=QuantType.QInt8,
         nodes_to_exclude=head,
     )
+    _strip_provenance(target)
 
 
-def _is_head(node: onnx.NodeProto, weights: set[str]) -> bool:
-    return any(name in weights and name.startswith(HEAD) for name in node.input) or f"/{HEAD}/" in node.name
+def _in_head(node: onnx.NodeProto) -> bool:
+    return any(entry.key == SCOPES and f"'{HEAD}'" in entry.value for entry in node.metadata_props)
+
+
+def _strip_provenance(path: Path) -> None:
+    """Take out what the exporter notes about its source lines: it names folders of the machine that trained."""
+    model = onnx.load(path)
+    for item in (*model.graph.node, *model.graph.value_info, *model.graph.initializer, model.graph):
+        del item.metadata_props[:]
+        item.doc_string = ""
+    onnx.save(model, path)

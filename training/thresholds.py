@@ -53,7 +53,8 @@ def choose_thresholds(
         own = _logit(_best(probabilities[seen[:, k], k], true[seen[:, k], k]))
         weight = positives[k] / (positives[k] + shrinkage)
         thresholds[k] = weight * own + (1 - weight) * common
-    return np.clip(1 / (1 + np.exp(-thresholds)), _LEAST, _MOST)
+    shrunk: Floats = np.clip(1 / (1 + np.exp(-thresholds)), _LEAST, _MOST)
+    return shrunk
 
 
 def crossfit_decisions(

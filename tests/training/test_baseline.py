@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from wusum.labels import Label, Taxonomy, WusumError, load_taxonomy
 from wusum.training.baseline import KeywordBaseline, TfidfBaseline
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from wusum.inference.article import Article
 from wusum.inference.prediction import Prediction
 from wusum.inference.tagger import Tagger

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
 from wusum.labels import Label, Taxonomy
 from wusum.training.metrics import Interval, bootstrap_interval, count_hits, f1_report, paired_bootstrap
 
@@ -33,7 +34,7 @@ def random_case(documents: int = 60, labels: int = 5, seed: int = 1) -> tuple[np
     return noisy[0], noisy[1], truth
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(cases())
 def test_report_agrees_with_scikit_learn(case: tuple[np.ndarray, np.ndarray]) -> None:
     decisions, truth = case
@@ -98,8 +99,12 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
 def naive(statistic: str, decisions: np.ndarray, truth: np.ndarray) -> float:
     if statistic == "exact_match":
         return float((decisions == truth).all(axis=1).mean())
-    averages = f1_report(decisions, truth, scheme(truth.shape[1], 0)).overall
-    return averages.micro.f1 if statistic == "micro_f1" else averages.macro.f1
+    shared, sizes = (decisions & truth).sum(axis=0), decisions.sum(axis=0) + truth.sum(axis=0)
+    if statistic == "micro_f1":
+        return float(2 * shared.sum() / sizes.sum())
+    return float(
+        np.mean([2 * both / size for both, size, some in zip(shared, sizes, truth.any(axis=0), strict=True) if some])
+    )
 
 
 @pytest.mark.parametrize("statistic", ["micro_f1", "macro_f1", "exact_match"])
@@ -110,7 +115,7 @@ def test_intervals_agree_with_a_plain_loop(statistic: str, clustered: bool) -> N
     generator = np.random.default_rng(5)
     members = [np.flatnonzero(clusters == c) for c in range(clusters.max() + 1)]
     single, paired = [], []
-    for _ in range(800):
+    for _ in range(600):
         rows = np.concatenate([members[c] for c in generator.integers(len(members), size=len(members))])
         values = [naive(statistic, said[rows], truth[rows]) for said in (first, second)]
         single.append(values[0])

@@ -1,6 +1,7 @@
 """A whole run on a tiny encoder: recipe in, bundle out, the same tags with and without torch."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from wusum.inference.features import Featuriser
 from wusum.labels import WusumError, load_taxonomy
 
 torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
 
 from tokenizers import Tokenizer  # noqa: E402
 
@@ -83,18 +85,30 @@ def test_batched_training_forward_equals_one_by_one(tiny_encoder: Path, tiny_rec
     assert np.allclose(together, torch_probabilities(model, data, special.pad, "fp32"), atol=1e-5)
 
 
-def test_an_interrupted_run_ends_with_the_same_model(tiny_recipe: list[str], tmp_path: Path) -> None:
-    import shutil
+def weights(model: Path) -> dict[str, bytes]:
+    return {item.name: item.raw_data for item in onnx.load(model).graph.initializer}
 
-    whole = run_recipe(tiny_recipe, tmp_path / "whole")
+
+def test_an_interrupted_run_ends_with_the_same_model(
+    tiny_bundle: Path, tiny_recipe: list[str], tmp_path: Path
+) -> None:
     run_recipe(tiny_recipe, tmp_path / "again")
     checkpoints = tmp_path / "again" / "checkpoints"
     last = max(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
     shutil.rmtree(last)
     shutil.rmtree(tmp_path / "again" / "bundle")
     resumed = run_recipe(tiny_recipe, tmp_path / "again")
-    assert (resumed / "model.onnx").read_bytes() == (whole / "model.onnx").read_bytes()
-    assert open_bundle(resumed).thresholds == open_bundle(whole).thresholds
+    assert last.exists()
+    assert weights(resumed / "model.onnx") == weights(tiny_bundle / "model.onnx")
+    assert open_bundle(resumed).thresholds == open_bundle(tiny_bundle).thresholds
+
+
+def test_exported_model_names_no_folder_and_keeps_its_head_in_fp32(tiny_bundle: Path, tiny_encoder: Path) -> None:
+    content = (tiny_bundle / "model.onnx").read_bytes()
+    assert str(Path(__file__).parents[2]).encode() not in content
+    assert b"site-packages" not in content
+    products = [node.op_type for node in onnx.load(tiny_bundle / "model.onnx").graph.node]
+    assert products.count("MatMulInteger") == 2 * 6
 
 
 def test_a_finished_run_and_a_foreign_folder_are_refused(tiny_recipe: list[str], tmp_path: Path) -> None:

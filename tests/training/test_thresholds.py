@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from wusum.training.metrics import count_hits
 from wusum.training.thresholds import choose_thresholds, crossfit_decisions
 
