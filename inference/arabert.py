@@ -92,8 +92,8 @@ def preprocess(text: str) -> str:
         text = text.replace(digit, str(value))
     text = _shorten_runs(text).replace("/", "-")
     # No run is longer than two, so that three spaces at most follow one another here, and two replacements leave one.
-    text = " ".join(_PIECE.findall(text)).replace("  ", " ").replace("  ", " ").rstrip()
-    return _split_numbers(text) if _DIGIT_AT_LETTER.search(text) else text
+    text = " ".join(_PIECE.findall(text)).replace("  ", " ").replace("  ", " ")
+    return _split_numbers(text.rstrip())
 
 
 def arabert_v02(text: str) -> str:
@@ -164,8 +164,12 @@ def _shorten_runs(text: str) -> str:
 
 
 def _split_numbers(text: str) -> str:
-    words = text.split(" ")
-    for place, word in enumerate(words):
-        if len(word) > 1 and not word.isalpha() and _DIGIT_AT_LETTER.search(word):
-            words[place] = _LETTERS_DIGITS.sub(r" \1 \2 ", _DIGITS_LETTERS.sub(r" \1 \2 ", word))
-    return " ".join(" ".join(words).split())
+    """Part numbers from the Arabic letters they touch. Expects single spaces between words, and none at the ends."""
+    parts, done = [], 0
+    while touch := _DIGIT_AT_LETTER.search(text, done):
+        begin, end = text.rfind(" ", done, touch.start()) + 1, text.find(" ", touch.end())
+        parts.append(text[done:begin])
+        done = end if end > 0 else len(text)
+        word = _DIGITS_LETTERS.sub(r" \1 \2 ", text[begin:done])
+        parts.append(" ".join(_LETTERS_DIGITS.sub(r" \1 \2 ", word).split()))
+    return "".join(parts) + text[done:]

@@ -15,7 +15,7 @@ from .cleaner_cohesion import CAP, is_linked, stems, tokens
 FURNITURE_WORDS, PROSE_WORDS, LINKED_WORDS = 40, 18, 8
 """Longest line looked up as furniture; shortest that is prose without a full stop; the same if it opens with "and"."""
 
-_STOPPED_FURNITURE = 10
+_STOPPED_FURNITURE, _BOX_WORDS_MORE = 10, 2
 _SEPARATORS = re.compile(r"[|>»›←•/\\]")
 _ADDRESS = re.compile(r"https?:|www\.|\S@\S|\.com\b")
 _LETTER = re.compile(r"[^\W\d_]")
@@ -61,38 +61,37 @@ class Line:
         return stems(self.key.split())
 
 
+class _Phrases:
+    """Phrases by their first word, so that a line is compared only with those that it could hold."""
+
+    def __init__(self, raw: str) -> None:
+        self._by_first: dict[str, list[list[str]]] = {}
+        for line in raw.splitlines():
+            words = tokens(line)
+            self._by_first.setdefault(words[0], []).append(words)
+
+    def longest_at(self, found: list[str], place: int) -> int:
+        """Return how many words the longest phrase has that stands at a place among the words; 0 for none."""
+        phrases = self._by_first.get(found[place], ())
+        return max((len(words) for words in phrases if found[place : place + len(words)] == words), default=0)
+
+
 @dataclass(frozen=True)
 class _Lexicon:
-    box: frozenset[str]
-    pointer: re.Pattern[str]
-    opening: re.Pattern[str]
-    within: re.Pattern[str]
-    credit: re.Pattern[str]
+    box: _Phrases
+    pointer: _Phrases
+    opening: _Phrases
+    within: _Phrases
+    credit: _Phrases
     menu: frozenset[str]
     date: frozenset[str]
-
-
-def _phrases(raw: str) -> list[str]:
-    return [" ".join(tokens(line)) for line in raw.splitlines()]
-
-
-def _any_of(raw: str, start: str) -> re.Pattern[str]:
-    phrases = sorted(_phrases(raw), key=len, reverse=True)
-    return re.compile(start + "(?:" + "|".join(map(re.escape, phrases)) + r")(?!\S)")
 
 
 @cache
 def _lexicon() -> _Lexicon:
     raw = yaml.safe_load((resources.files(__package__) / "furniture.yaml").read_text("utf-8"))
-    return _Lexicon(
-        box=frozenset(_phrases(raw["box"])),
-        pointer=_any_of(raw["pointer"], ""),
-        opening=_any_of(raw["opening"], ""),
-        within=_any_of(raw["within"], r"(?<!\S)"),
-        credit=_any_of(raw["credit"], ""),
-        menu=frozenset(tokens(raw["menu"])),
-        date=frozenset(tokens(raw["date"])),
-    )
+    phrases = {name: _Phrases(raw[name]) for name in ("box", "pointer", "opening", "within", "credit")}
+    return _Lexicon(**phrases, menu=frozenset(tokens(raw["menu"])), date=frozenset(tokens(raw["date"])))
 
 
 def read_line(number: int, raw: str, foreign: bool) -> Line | None:
@@ -128,7 +127,7 @@ def _is_stopped(text: str) -> bool:
 
 def _kind(text: str, key: str, found: list[str], words: int, linked: bool, stopped: bool, foreign: bool) -> Kind:
     if words <= FURNITURE_WORDS:
-        special = _listed(text, key, found, stopped)
+        special = _listed(text, found, stopped)
         if special is not None:
             return special
         if foreign and words <= 12 and not any("\u0600" <= letter <= "\u06ff" for letter in key):
@@ -140,30 +139,36 @@ def _kind(text: str, key: str, found: list[str], words: int, linked: bool, stopp
     return Kind.SHORT
 
 
-def _listed(text: str, key: str, found: list[str], stopped: bool) -> Kind | None:
+def _listed(text: str, found: list[str], stopped: bool) -> Kind | None:
     lexicon = _lexicon()
     words = len(found)
-    if any(" ".join(found[:count]) in lexicon.box for count in range(max(1, words - 2), min(words, 6) + 1)):
+    boxed = lexicon.box.longest_at(found, 0)
+    if boxed and words <= boxed + _BOX_WORDS_MORE:
         return Kind.BOX if words < 4 or not stopped else None
     loose = not stopped or words <= _STOPPED_FURNITURE
-    if loose and lexicon.pointer.match(key):
+    if loose and lexicon.pointer.longest_at(found, 0):
         return Kind.POINTER
-    if (loose and lexicon.opening.match(key)) or lexicon.within.search(key):
+    if loose and lexicon.opening.longest_at(found, 0):
         return Kind.FURNITURE
-    if words <= 10 and not stopped and lexicon.credit.match(key):
+    if any(lexicon.within.longest_at(found, place) for place in range(words)):
         return Kind.FURNITURE
+    return Kind.FURNITURE if _looks_like_furniture(text, found, stopped) else None
+
+
+def _looks_like_furniture(text: str, found: list[str], stopped: bool) -> bool:
+    words = len(found)
     if words <= 8 and ("°" in text or _ADDRESS.search(text)):
-        return Kind.FURNITURE
-    if not stopped and len(_SEPARATORS.findall(text)) >= 2 and words <= 16:
-        return Kind.FURNITURE
+        return True
     if text.startswith("#") and all(part.startswith("#") for part in text.split()):
-        return Kind.FURNITURE
-    return Kind.FURNITURE if _is_menu(found, stopped) else None
+        return True
+    if not stopped and words <= 10 and _lexicon().credit.longest_at(found, 0):
+        return True
+    if not stopped and words <= 16 and len(_SEPARATORS.findall(text)) >= 2:
+        return True
+    return words <= 16 and _is_menu(found, stopped)
 
 
 def _is_menu(found: list[str], stopped: bool) -> bool:
-    if len(found) > 16:
-        return False
     lexicon = _lexicon()
     numbers = sum(not _LETTER.search(word) for word in found)
     known = numbers + sum(word in lexicon.menu or word in lexicon.date for word in found)

@@ -26,7 +26,7 @@ _GUESSES = 4
 _MANY = 2000
 """A text of more paragraphs is no page of a news site: all of its prose is kept."""
 _TITLE_REACH = 40
-_ENOUGH, _NAMED_AGAIN, _SAID_AGAIN, _EARLIER = 3.0, 3.0, 1.5, 0.1
+_ENOUGH, _NAMED_AGAIN, _SAID_AGAIN, _EARLIER = 5.0, 3.0, 1.5, 0.1
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def title_line(lines: list[Line], first: int, prose: set[int]) -> Line | None:
     for place, line in enumerate(before[-_TITLE_REACH:], start=max(0, len(before) - _TITLE_REACH)):
         near = keys[max(0, place - _TITLE_REACH) : place + _TITLE_REACH]
         longer = any(key.startswith(line.key + " ") for key in near)
-        score = min(story.log_odds(line.stems, linked=True, member=False), _ENOUGH)
+        score = min(story.log_odds(line.stems, linked=False, member=False), _ENOUGH)
         score += _NAMED_AGAIN * longer + _SAID_AGAIN * (near.count(line.key) > 1) - _EARLIER * (place - len(before))
         if best is None or score > best[0]:
             best = (score, line)

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset, Sampler
 
 from ..inference.features import Features, Featuriser
 from .data import LabelledArticle
+from .progress import watched
 
 CHUNK_BATCHES = 24  # articles are sorted by length within chunks of so many batches: little padding, random enough
 
@@ -24,7 +25,9 @@ class FeatureDataset(Dataset[dict[str, Any]]):
         self, articles: Sequence[LabelledArticle], truth: npt.NDArray[np.bool_], featurise: Featuriser
     ) -> None:
         """Featurise every article; ``truth`` is (articles, labels)."""
-        self.features: list[Features] = [featurise(article.article) for article in articles]
+        self.features: list[Features] = [
+            featurise(article.article) for article in watched(articles, len(articles), "reading")
+        ]
         self._truth = truth.astype(np.float32)
 
     def __len__(self) -> int:

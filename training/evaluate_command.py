@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from ..labels.command_base import Command
 from ..labels.errors import WusumError
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
     from .evaluate import Comparison, Evaluation
     from .metrics import Bools, Interval
 
-_Item = TypeVar("_Item")
-
-_QUIET_SECONDS = 2.0
 _DEV_CLUSTERS = 5  # one for each fold of the cross-fitted thresholds
 _LEDGER = Path("labels/gold/test-ledger.jsonl")
 _SPLIT = Path("labels/gold/split.jsonl")
@@ -58,6 +54,7 @@ def _run(arguments: Namespace) -> int:
     from ..inference.tagger import Tagger
     from .data import data_sha256, label_matrix
     from .evaluate import append_ledger, as_tagged, check_ledger, collect, evaluate
+    from .progress import watched
     from .thresholds import crossfit_decisions
 
     split = _check(arguments)
@@ -67,7 +64,8 @@ def _run(arguments: Namespace) -> int:
     chosen = _select(arguments, split, taxonomy)
     articles = chosen.articles
     truth = label_matrix(articles, taxonomy)
-    found = collect(_watched(tagger.stream(map(as_tagged, articles)), len(articles)), taxonomy)
+    tagged = watched(tagger.stream(map(as_tagged, articles)), len(articles), "tagging")
+    found = collect(tagged, taxonomy)
     decisions = crossfit_decisions(found.scores, truth, clusters=chosen.clusters) if split == "dev" else found.decisions
     result = evaluate(decisions, truth, taxonomy, chosen.clusters)
     comparisons = _compare(arguments, split, chosen, taxonomy, decisions) if arguments.baselines else []
@@ -175,24 +173,6 @@ def _write(path: Path, content: dict[str, Any]) -> None:
         path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     except OSError as fault:
         raise WusumError(f"{path}: cannot write the report ({fault.strerror}); name another file with -o") from fault
-
-
-def _watched(items: Iterable[_Item], total: int) -> Iterator[_Item]:
-    """Pass items on; after two seconds, where standard error is a terminal, a bar shows how far it is."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console, start = Console(stderr=True), time.monotonic()
-    bar = Progress(console=console, transient=True)
-    task = bar.add_task("tagging", total=total)
-    try:
-        for item in items:
-            yield item
-            bar.advance(task)
-            if console.is_terminal and not bar.live.is_started and time.monotonic() - start > _QUIET_SECONDS:
-                bar.start()
-    finally:
-        bar.stop()
 
 
 def _show(facts: dict[str, Any], result: Evaluation, own: Evaluation | None, comparisons: Sequence[Comparison]) -> None:

@@ -69,7 +69,9 @@ class LabelAttention(nn.Module):
 class ArticleTagger(nn.Module):
     """Encoder and head; an article is one or more windows."""
 
-    def __init__(self, encoder: PreTrainedModel, labels: int, *, dropout: float, token_dropout: float, mask_id: int) -> None:
+    def __init__(
+        self, encoder: PreTrainedModel, labels: int, *, dropout: float, token_dropout: float, mask_id: int
+    ) -> None:
         """Take an encoder whose output has ``last_hidden_state`` and whose config has ``hidden_size``."""
         super().__init__()
         self.encoder: PreTrainedModel = encoder
@@ -108,8 +110,8 @@ class ArticleTagger(nn.Module):
 def build_model(folder: Path, config: ModelConfig, priors: Sequence[float], mask_id: int) -> ArticleTagger:
     """Load the encoder of ``folder``, keep the layers asked for, and put a fresh head on it.
 
-    ``priors`` are the labels' shares in the training articles; they set the head's bias, so that the first steps are not
-    spent on learning that most labels are rare.
+    ``priors`` are the labels' shares in the training articles; they set the head's bias, so that the first steps are
+    not spent on learning that most labels are rare.
 
     Raises:
         WusumError: the encoder has no list of layers, or a layer asked for does not exist.

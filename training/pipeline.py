@@ -31,6 +31,7 @@ from .encoder import resolve_encoder
 from .export import export_fp32, quantise
 from .metrics import bootstrap_interval, f1_report
 from .model import ArticleTagger, build_model
+from .progress import watched
 from .split import make_split, read_split, select_part, write_split
 from .thresholds import choose_thresholds, crossfit_decisions
 from .trainer import fine_tune, uses_bf16
@@ -115,7 +116,7 @@ def claim_output(output: Path, config: TrainConfig) -> None:
 def _refuse_empty_labels(truth: npt.NDArray[np.bool_], taxonomy: Taxonomy) -> None:
     empty = [label for label, count in zip(taxonomy.ids, truth.sum(0), strict=True) if count == 0]
     if empty:
-        raise WusumError(f"no training article carries {', '.join(empty)}; add some or take the label out of the scheme")
+        raise WusumError(f"no training article carries {', '.join(empty)}; add some or take it out of the scheme")
 
 
 def load_tokenizer(encoder: Path) -> tuple[Tokenizer, SpecialTokens, int]:
@@ -194,7 +195,7 @@ def torch_probabilities(model: ArticleTagger, data: FeatureDataset, pad: int, pr
     collate = Collator(pad)
     rows: list[torch.Tensor] = []
     with torch.no_grad(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=uses_bf16(precision)):
-        for index in range(len(data)):
+        for index in watched(range(len(data)), len(data), "scoring dev with torch"):
             batch = {name: value.to(device) for name, value in collate([data[index]]).items() if name != "labels"}
             rows.append(model(**batch)["logits"].float().sigmoid().cpu())
     return torch.cat(rows).numpy().astype(np.float64)
@@ -203,7 +204,8 @@ def torch_probabilities(model: ArticleTagger, data: FeatureDataset, pad: int, pr
 def onnx_probabilities(path: Path, features: list[Features]) -> FloatArray:
     """Return the exported model's probabilities, shape (articles, labels)."""
     engine = OnnxEngine(path)
-    logits = np.stack([engine.logits(one) for one in features]).astype(np.float64)
+    rows = [engine.logits(one) for one in watched(features, len(features), "scoring dev")]
+    logits = np.stack(rows).astype(np.float64)
     return 1 / (1 + np.exp(-logits))
 
 

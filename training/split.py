@@ -11,6 +11,7 @@ import numpy as np
 
 from ..labels.errors import WusumError
 from .data import LabelledArticle
+from .progress import watched
 
 SHINGLE_WORDS = 3
 JACCARD = 0.5
@@ -34,7 +35,7 @@ def near_duplicate_clusters(articles: Sequence[LabelledArticle]) -> list[int]:
             position = parent[position]
         return position
 
-    for position, article in enumerate(articles):
+    for position, article in enumerate(watched(articles, len(articles), "looking for near-duplicates")):
         words = f"{article.title or ''} {article.text}".split()
         starts = range(max(1, len(words) - SHINGLE_WORDS + 1))
         sketch = MinHash(num_perm=PERMUTATIONS, seed=1)

@@ -60,7 +60,7 @@ def fine_tune(
     optimisation: OptimisationConfig,
     folder: Path,
 ) -> None:
-    """Fine-tune ``model`` in place and keep the epoch with the best dev micro-F1; goes on from a checkpoint in ``folder``.
+    """Fine-tune ``model`` in place, keep the epoch with the best dev micro-F1; resumes from a checkpoint in ``folder``.
 
     Dev decisions come from thresholds fitted on other articles of dev (cross-fitted), as in the final report.
     """

@@ -19,8 +19,8 @@ def _articles() -> list[dict[str, object]]:
         {
             "id": f"own:{number}",
             "title": f"وزارة {topic} تعلن خطة جديدة للعام المقبل" if number % 2 else None,
-            "text": f"أعلنت وزارة {topic} خطة جديدة تشمل {number} مدن.وقال الوزير إن خطة {topic} تبدأ في الربيع المقبل. "
-            f"وأضاف أن {topic} تحتاج إلى عمال مدربين، وأن الوزارة ستدربهم. هل تكفي الأموال؟ وختم بأن {topic} أولوية",
+            "text": f"أعلنت وزارة {topic} خطة تشمل {number} مدن.وقال الوزير إن خطة {topic} تبدأ في الربيع المقبل. "
+            f"وأضاف أن {topic} تحتاج إلى عمال مدربين، وأنها ستدربهم. هل تكفي الأموال؟ وختم بأن {topic} أولوية",
             "topics": ["first" if number < 4 else "second"],
             "actors": [],
         }
