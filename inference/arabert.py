@@ -1,8 +1,8 @@
 """AraBERT's own normalisation, so that the model meets at use the text it met at pre-training.
 
-`preprocess` equals, character for character, what the package ``arabert`` 1.0.1 does for ``bert-base-arabertv02`` (a golden test
-compares them), in other words and in linear time: the package takes exponential time on ``@http://aaaa...`` and quadratic time on
-long words. `repair` runs before it and mends what the package would destroy. `arabert_v02` is the two in turn.
+`preprocess` equals, character for character, what the package ``arabert`` 1.0.1 does for ``bert-base-arabertv02``; a
+test compares the two. But it takes linear time, where the package takes exponential time on ``@http://aaaa...`` and
+quadratic time on long words. `repair` mends beforehand what the package would destroy; `arabert_v02` is both in turn.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _LONG_REFERENCE = re.compile(r"&#(?:[0-9]{20,}|[xX][0-9a-fA-F]{20,});?")
 
 
 def _unescape(text: str) -> str:
-    """`html.unescape`, which raises on a number of thousands of digits. Both give U+FFFD for one that is no character."""
+    """`html.unescape`, but without its error on a number of thousands of digits: that is U+FFFD too."""
     if "&" not in text:
         return text
     return html.unescape(_LONG_REFERENCE.sub("\ufffd", text))
@@ -63,9 +63,10 @@ def _unescape(text: str) -> str:
 def repair(text: str) -> str:
     """Return the text with what the package would destroy put into a form that it keeps.
 
-    Character references are resolved once. Letters are made canonical (`canonicalise`): the package deletes presentation forms,
-    ``ڤ گ چ پ ژ``, Persian letters and digits, and cuts words at invisible characters and Quranic marks. A ``<`` that opens no
-    HTML element, comment or declaration becomes a space: the package deletes what stands between any ``<`` and a later ``>``.
+    Character references are resolved once. Letters are made canonical (`canonicalise`): the package deletes
+    presentation forms, ``ڤ گ چ پ ژ``, Persian letters and digits, and cuts words at invisible characters and Quranic
+    marks. A ``<`` that opens no HTML element, comment or declaration becomes a space: the package deletes what stands
+    between any ``<`` and a later ``>``.
 
     Example:
         >>> repair("ڤلاديمير &lt;بوتين&gt; <b>")
@@ -124,7 +125,7 @@ def _mask_links(text: str) -> str:
 
 
 def _mask_addresses(text: str) -> str:
-    # An address may hold a space only after its ://. Else word by word is the same and spares the words without an ending.
+    # An address may hold a space only after its ://. Otherwise word by word gives the same and spares most words.
     if "p:// " in text or "s:// " in text:
         return _ADDRESS.sub(_LINK, text)
     words = (_ADDRESS.sub(_LINK, word) if "." in word and _ENDING.search(word) else word for word in text.split(" "))

@@ -88,7 +88,8 @@ def open_bundle(folder: Path) -> Bundle:
         config = InputConfig(**manifest["input"])
         tokens = SpecialTokens(**manifest["tokens"])
     except TypeError as fault:
-        raise WusumError(f"{where}: input or tokens: {fault}; the bundle is damaged or made by another wusum") from fault
+        message = f"{where}: input or tokens: {fault}; the bundle is damaged or made by another wusum"
+        raise WusumError(message) from fault
     get_recipe(config.recipe)
     taxonomy = load_taxonomy(folder / TAXONOMY)
     thresholds = _check_thresholds(manifest["thresholds"], taxonomy, where)
@@ -133,5 +134,5 @@ def _check_thresholds(values: Mapping[str, Any], taxonomy: Taxonomy, where: Path
             raise WusumError(f"{where}:thresholds:{label}: {value!r}, expected a number between 0 and 1")
     extra = sorted(set(values) - set(taxonomy.ids))
     if extra:
-        raise WusumError(f"{where}:thresholds: {extra[0]!r} is no label of {TAXONOMY}; the two files do not belong together")
+        raise WusumError(f"{where}:thresholds: {extra[0]!r} is no label of {TAXONOMY}; the two files do not match")
     return {label: float(values[label]) for label in taxonomy.ids}

@@ -32,7 +32,43 @@ _FOLD = str.maketrans(
 )
 _PREFIXES = ("وبال", "وال", "فال", "بال", "كال", "ولل", "ال", "لل")
 _SUFFIXES = ("هما", "كما", "ات", "ون", "ين", "ان", "ها", "هم", "يه", "تين", "وا", "ه", "ي", "ا")
-_LINKS = ("و", "ف", "كما ", "ثم ", "بينما ", "من جه", "من جان", "بالمقابل", "في المقابل")
+_LINKS = (
+    "و",
+    "ف",
+    "كما ",
+    "ثم ",
+    "بينما ",
+    "أما ",
+    "لكن ",
+    "إلا أن",
+    "غير أن",
+    "بيد أن",
+    "أضاف",
+    "تابع ",
+    "أردف",
+    "يذكر",
+    "يشار",
+    "تجدر",
+    "كذلك",
+    "بدور",
+    "من جه",
+    "من جان",
+    "من ناحي",
+    "بالمقابل",
+    "في المقابل",
+    "في السياق",
+    "في غضون",
+    "في حين",
+    "في هذا ",
+    "في الأثناء",
+    "بالتزامن",
+    "بالتوازي",
+    "إلى ذلك",
+    "على صعيد",
+    "على الصعيد",
+    "لذلك",
+    "بذلك",
+)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -81,6 +117,11 @@ def stems(words: Iterable[str]) -> frozenset[str]:
 def _table() -> tuple[frozenset[str], frozenset[str], tuple[float, ...]]:
     raw = json.loads((resources.files(__package__) / "cohesion.json").read_text("utf-8"))
     return frozenset(raw["everywhere"]), frozenset(raw["common"]), tuple(raw["weights"])
+
+
+def telling(words: frozenset[str]) -> frozenset[str]:
+    """Return the stems without those that most articles hold."""
+    return words - _table()[0]
 
 
 def is_linked(line: str) -> bool:

@@ -65,6 +65,7 @@ class _Phrases:
     """Phrases by their first word, so that a line is compared only with those that it could hold."""
 
     def __init__(self, raw: str) -> None:
+        """Read one phrase a line."""
         self._by_first: dict[str, list[list[str]]] = {}
         for line in raw.splitlines():
             words = tokens(line)

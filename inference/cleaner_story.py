@@ -6,21 +6,53 @@ import heapq
 from collections import Counter
 from dataclasses import dataclass
 
-from .cleaner_cohesion import Story
+from .cleaner_cohesion import Story, telling
 from .cleaner_lines import Kind, Line
 
 _ROUNDS = 2
-_LEAVE = {"none": 9.0, "short": 3.0, "headline": 3.0, "several": 0.3, "furniture": 2.5, "pointer": 3.0, "box": -6.0}
-"""What it costs, in log odds, to pass from the story to another story over what stands between two paragraphs."""
-_RETURN = {"none": 4.5, "short": 2.5, "headline": 4.5, "several": 3.0, "furniture": 3.0, "pointer": 2.0, "box": 3.0}
+_LEAVE = {
+    "none": 9.0,
+    "short": 3.0,
+    "headline": 3.0,
+    "several": 0.3,
+    "furniture": 2.5,
+    "pointer": 3.0,
+    "box": -4.5,
+    "list": 0.0,
+}
+"""What it costs, in log odds, to pass from the story to another story over what stands between two paragraphs.
+
+"list" is a box whose last headline does not tell what the paragraph tells: the box may have ended."""
+_RETURN = {
+    "none": 4.5,
+    "short": 2.5,
+    "headline": 4.5,
+    "several": 3.0,
+    "furniture": 3.0,
+    "pointer": 2.0,
+    "box": 3.0,
+    "list": 3.0,
+}
 """What it costs to come back to the story."""
+_RETURN_LINKED = 1.0
 _ALONE = 4.0
+_FAVOUR = 1.2
+"""Log odds in favour of every paragraph: to lose one of the story is worse than to keep a teaser."""
 _HEADING = 6
 _HEADLINE_WORDS, _ECHO, _ECHOES = 5, 1.4, 4
 _ANNOUNCED = 6.0
 _LEAD = 4.0
 _NAMED, _DATED, _BOXED, _FIRST, _LONG, _PER_ODDS = 4.0, 1.5, 3.0, 1.0, 1500, 200
-_START = {"none": 9.0, "short": 6.0, "headline": 5.0, "several": 4.0, "furniture": 5.0, "pointer": 4.0, "box": 0.5}
+_START = {
+    "none": 9.0,
+    "short": 6.0,
+    "headline": 5.0,
+    "several": 4.0,
+    "furniture": 5.0,
+    "pointer": 4.0,
+    "box": 0.5,
+    "list": 0.5,
+}
 """What it costs to begin with another story, over what stands before the first paragraph."""
 _GUESSES = 4
 _MANY = 2000
@@ -84,13 +116,16 @@ def _parts(lines: list[Line]) -> list[_Part]:
             continue
         above = between[-1] if between and between[-1].kind is Kind.SHORT else None
         head = above.stems if above else frozenset()
-        echoed = len(head & line.stems) if above and above.words >= _HEADLINE_WORDS and not line.linked else 0
+        headed = above is not None and above.words >= _HEADLINE_WORDS and not line.linked
+        echoed = len(telling(head & line.stems)) if headed else 0
+        gap = _gap(between)
+        gap = "list" if gap == "box" and headed and not echoed else gap
         heading = frozenset[str]().union(*(short.stems for short in between[-_HEADING:] if short.kind is Kind.SHORT))
         named = any(before[short.key] > 1 for short in between)
         boxed_first = boxed_first or (boxed and not parts)
         dated = any(short.kind is Kind.FURNITURE for short in between)
         hint = _NAMED * named + _DATED * dated - _BOXED * boxed + _FIRST * (not parts)
-        parts.append(_Part(line, line.stems | head, heading, _gap(between), hint, named and boxed_first, echoed))
+        parts.append(_Part(line, line.stems | head, heading, gap, hint, named and boxed_first, echoed))
         between = []
     return parts
 
@@ -125,6 +160,12 @@ def _guesses(parts: list[_Part]) -> list[tuple[float, set[int]]]:
     return heapq.nlargest(_GUESSES, scored, key=lambda entry: entry[0])
 
 
+def _cost_of_return(part: _Part) -> float:
+    if part.announced:
+        return 0.0
+    return _RETURN_LINKED if part.line.linked and part.gap == "none" else _RETURN[part.gap]
+
+
 def _settled(parts: list[_Part], prior: float, run: set[int]) -> tuple[float, set[int]]:
     """Return the paragraphs that go with this run, and how likely they are to be the story."""
     odds, chosen = _path(parts, run)
@@ -139,14 +180,14 @@ def _path(parts: list[_Part], chosen: set[int]) -> tuple[float, set[int]]:
     inside, outside = 0.0, -_START[parts[0].gap]
     steps: list[tuple[bool, bool]] = []
     for place, part in enumerate(parts):
-        odds = story.log_odds(part.stems, linked=part.line.linked, member=place in chosen)
+        odds = story.log_odds(part.stems, linked=part.line.linked, member=place in chosen) + _FAVOUR
         if place != min(chosen):
             odds -= _ECHO * min(part.echoed, _ECHOES)
         if chosen == {place}:
             odds = _ALONE
         if place:
             lead = _LEAD if part.line.linked and part.gap != "none" else 0.0
-            came_back = outside - (_RETURN[part.gap] if not part.announced else 0.0)
+            came_back = outside - _cost_of_return(part)
             stayed = inside - (_ANNOUNCED if part.announced else 0.0)
             left = inside - _LEAVE[part.gap]
             steps.append((stayed >= came_back, outside >= left))

@@ -1,6 +1,6 @@
 """The normalisation recipes: what is done to a text before an encoder's tokenizer sees it.
 
-A bundle names its recipe. What a recipe does to a text never changes once a model was trained with it: a change gets a new id.
+A bundle names its recipe. What a recipe does never changes once a model was trained with it: a change gets a new id.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ class Recipe:
 
 
 def e5_ar_1(text: str) -> str:
-    """Normalise a text for the multilingual E5 encoder, whose tokenizer does the rest of NFKC itself.
+    r"""Normalise a text for the multilingual E5 encoder, whose tokenizer does the rest of NFKC itself.
 
-    On top of `canonicalise`: vowels and tatweel go, Eastern Arabic digits become ASCII, a run of white space (line ends too,
-    which the tokenizer takes for spaces) one space, and the ends are stripped. Hamza, alef maqsura and teh marbuta stay: without
-    them the encoder needs 9 % more pieces. The prefix that E5 expects is the bundle's business.
+    On top of `canonicalise`: vowels and tatweel go, Eastern Arabic digits become ASCII, a run of white space becomes
+    one space (line ends too: the tokenizer takes them for spaces), and the ends are stripped. Hamza, alef maqsura and
+    teh marbuta stay: without them the encoder needs 9 % more pieces. The prefix that E5 expects is the bundle's.
 
     Example:
-        >>> e5_ar_1("قالَ  الرئيـــس:\\n٢٠١٥")
+        >>> e5_ar_1("قالَ  الرئيـــس:\n٢٠١٥")
         'قال الرئيس: 2015'
     """
     return " ".join(_simplify(canonicalise(text)).split())

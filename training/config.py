@@ -68,6 +68,7 @@ class OptimisationConfig:
         weight_decay: on weight matrices; never on norms, biases and the head.
         warmup: share of the updates over which the rate rises.
         clip: largest gradient norm.
+        average: epochs at the end whose weights are averaged (Izmailov et al. 2018); 1 keeps the one best on dev.
         precision: ``bf16``, ``fp32``, or ``auto`` (bf16 where the hardware multiplies it).
         seed: seed of initialisation, order and dropout.
     """
@@ -81,6 +82,7 @@ class OptimisationConfig:
     weight_decay: float = 0.01
     warmup: float = 0.06
     clip: float = 1.0
+    average: int = 1
     precision: str = "auto"
     seed: int = 0
 

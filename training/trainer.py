@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch.utils.data import Sampler
 from transformers import EvalPrediction, Trainer, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from ..labels import Taxonomy
+from ..labels.errors import WusumError
 from .batches import Collator, FeatureDataset, LengthGroupedSampler
 from .config import OptimisationConfig
 from .metrics import f1_report
@@ -60,7 +62,9 @@ def fine_tune(
     optimisation: OptimisationConfig,
     folder: Path,
 ) -> None:
-    """Fine-tune ``model`` in place, keep the epoch with the best dev micro-F1; resumes from a checkpoint in ``folder``.
+    """Fine-tune ``model`` in place; resumes from the last checkpoint in ``folder``.
+
+    What stays is the epoch with the best dev micro-F1, or the average of the last epochs where the recipe asks for it.
 
     Dev decisions come from thresholds fitted on other articles of dev (cross-fitted), as in the final report.
     """
@@ -82,6 +86,21 @@ def fine_tune(
     )
     last = get_last_checkpoint(str(folder)) if folder.is_dir() else None  # type: ignore[no-untyped-call]
     trainer.train(resume_from_checkpoint=last)
+    if optimisation.average > 1:
+        model.load_state_dict(average_checkpoints(folder, optimisation.average))
+
+
+def average_checkpoints(folder: Path, count: int) -> dict[str, torch.Tensor]:
+    """Return the mean of the weights of the last ``count`` checkpoints (Izmailov et al. 2018, equal weights).
+
+    Raises:
+        WusumError: there are fewer checkpoints.
+    """
+    checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))[-count:]
+    if len(checkpoints) < count:
+        raise WusumError(f"{folder}: {len(checkpoints)} checkpoints, optimisation.average asks for {count}")
+    states = [load_file(checkpoint / "model.safetensors") for checkpoint in checkpoints]
+    return {name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]}
 
 
 def _arguments(optimisation: OptimisationConfig, articles: int, folder: Path) -> TrainingArguments:
@@ -101,7 +120,7 @@ def _arguments(optimisation: OptimisationConfig, articles: int, folder: Path) ->
         seed=optimisation.seed,
         eval_strategy="epoch",
         save_strategy="epoch",
-        save_total_limit=2,
+        save_total_limit=max(2, optimisation.average + 1),  # the best one on dev may be older than the last ones
         load_best_model_at_end=True,
         metric_for_best_model=BEST_BY,
         logging_steps=20,

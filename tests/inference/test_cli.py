@@ -11,6 +11,7 @@ import types
 from importlib.metadata import EntryPoint, EntryPoints, PackageNotFoundError
 
 import pytest
+
 from wusum.inference import cli
 from wusum.labels.command_base import Command
 from wusum.labels.errors import WusumError

@@ -1,4 +1,4 @@
-"""The embedded model on real pages (where `shared` is at hand) and on our own samples: right tags, none from furniture."""
+"""The embedded model on real pages (where `shared` is at hand) and on our own samples."""
 
 import json
 from pathlib import Path

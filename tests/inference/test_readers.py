@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from wusum.inference.article import Article
 from wusum.inference.readers import MAX_BYTES, Fields, Record, read_records
 from wusum.inference.sources import Source, find_sources, shown

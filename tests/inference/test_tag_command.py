@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from wusum.inference import cli, progress, tag_command
 from wusum.inference.article import Article
 from wusum.inference.prediction import Prediction

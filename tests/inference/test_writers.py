@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
+
 from wusum.inference.article import Article
 from wusum.inference.prediction import Prediction
 from wusum.inference.readers import Record

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from wusum.labels import WusumError, load_taxonomy
 from wusum.labels.standoff import GOLD_FOLDER, GoldRecord, read_gold
 

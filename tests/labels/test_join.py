@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+
 from wusum.labels import WusumError, text_hash
 from wusum.labels.join import join
 

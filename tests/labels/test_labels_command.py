@@ -7,6 +7,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
+
 from wusum.labels import WusumError, text_hash
 from wusum.labels.command import COMMAND
 from wusum.labels.join import SplitReport, join

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from wusum.labels import Taxonomy, load_taxonomy
 
 FOLDER = Path(__file__).resolve().parents[2] / "labels" / "samples"

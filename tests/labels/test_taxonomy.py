@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from wusum.labels import Label, Taxonomy, WusumError, load_taxonomy
 
 GUIDE = Path(__file__).resolve().parents[2] / "labels" / "GUIDE.md"

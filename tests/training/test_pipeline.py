@@ -32,6 +32,7 @@ from wusum.training.pipeline import (  # noqa: E402
     torch_probabilities,
     train,
 )
+from wusum.training.trainer import average_checkpoints  # noqa: E402
 
 
 def run_recipe(recipe: list[str], output: Path, *more: str) -> Path:
@@ -89,9 +90,7 @@ def weights(model: Path) -> dict[str, bytes]:
     return {item.name: item.raw_data for item in onnx.load(model).graph.initializer}
 
 
-def test_an_interrupted_run_ends_with_the_same_model(
-    tiny_bundle: Path, tiny_recipe: list[str], tmp_path: Path
-) -> None:
+def test_an_interrupted_run_ends_with_the_same_model(tiny_bundle: Path, tiny_recipe: list[str], tmp_path: Path) -> None:
     run_recipe(tiny_recipe, tmp_path / "again")
     checkpoints = tmp_path / "again" / "checkpoints"
     last = max(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
@@ -197,6 +196,23 @@ def test_rates_fall_by_layer_and_norms_do_not_decay(tiny_encoder: Path) -> None:
         assert (group["lr"], group["weight_decay"]) == (rate, decay), name
 
 
+def test_last_checkpoints_are_averaged(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    for step in (9, 10, 100):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        save_file({"weight": torch.full((2,), float(step))}, tmp_path / f"checkpoint-{step}" / "model.safetensors")
+    assert average_checkpoints(tmp_path, 2)["weight"].tolist() == [55.0, 55.0]
+    with pytest.raises(WusumError, match=r"3 checkpoints, optimisation\.average asks for 4"):
+        average_checkpoints(tmp_path, 4)
+
+
+def test_an_averaged_run_gives_a_bundle(tiny_recipe: list[str], tmp_path: Path) -> None:
+    bundle = open_bundle(run_recipe(tiny_recipe, tmp_path / "run", "optimisation.average=2"))
+    assert len(list((tmp_path / "run" / "checkpoints").glob("checkpoint-*"))) == 2
+    assert bundle.training["recipe"]["optimisation"]["average"] == 2
+
+
 def test_sampler_covers_all_and_depends_on_seed_and_epoch_alone() -> None:
     widths = [index * 7 % 50 for index in range(101)]
     sampler = LengthGroupedSampler(widths, 4, seed=1)
@@ -205,8 +221,10 @@ def test_sampler_covers_all_and_depends_on_seed_and_epoch_alone() -> None:
     assert list(sampler) == first
     sampler.set_epoch(1)
     assert list(sampler) != first
-    spread = [max(widths[i] for i in first[low : low + 4]) - min(widths[i] for i in first[low : low + 4])
-              for low in range(0, 100, 4)]
+    spread = [
+        max(widths[i] for i in first[low : low + 4]) - min(widths[i] for i in first[low : low + 4])
+        for low in range(0, 100, 4)
+    ]
     assert sum(spread) / len(spread) < 5
 
 
