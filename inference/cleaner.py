@@ -111,16 +111,6 @@ def _demoted(lines: list[Line]) -> list[Line]:
     return found
 
 
-def _repeats(lines: list[Line], seen: Counter[str]) -> list[bool]:
-    """Say of each line whether the same line stood before."""
-    before: set[str] = set()
-    found = []
-    for line in lines:
-        found.append(seen[line.key] > 1 and line.key in before)
-        before.add(line.key)
-    return found
-
-
 def _without_site(title: str) -> str:
     for mark in _SITE_MARKS:
         head, found, tail = title.rpartition(mark)
