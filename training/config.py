@@ -87,7 +87,10 @@ class OptimisationConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse a precision that does not exist."""
+        """Refuse a precision that does not exist and numbers that nothing can be learned with."""
+        for name in ("epochs", "batch_size", "accumulation", "average", "clip"):
+            if getattr(self, name) <= 0:
+                raise WusumError(f"optimisation.{name}: {getattr(self, name)}, expected more than 0")
         if self.precision not in ("auto", "bf16", "fp32"):
             raise WusumError(f"optimisation.precision: {self.precision!r}, expected auto, bf16 or fp32")
 
@@ -152,7 +155,10 @@ def _override(tree: dict[str, Any], override: str) -> None:
         if not isinstance(child, dict):
             raise WusumError(f"{override!r}: {section!r} is no section of the recipe")
         tree = child
-    tree[last] = yaml.safe_load(text)
+    try:
+        tree[last] = yaml.safe_load(text)
+    except yaml.YAMLError as fault:
+        raise WusumError(f"{override!r}: the value is not YAML; quote it or mend it") from fault
 
 
 def _build(kind: type[Section], values: Mapping[str, Any], where: str) -> Section:

@@ -128,6 +128,8 @@ def _part(split_file: Path, path: Path, articles: list[LabelledArticle], part: s
 def _compare(
     arguments: Namespace, split: str | None, chosen: _Selection, taxonomy: Taxonomy, decisions: Bools
 ) -> list[Comparison]:
+    from rich.console import Console
+
     from .baseline import KeywordBaseline, TfidfBaseline
     from .data import label_matrix, read_labelled
     from .evaluate import Baseline, baseline_decisions, compare, view
@@ -140,10 +142,11 @@ def _compare(
     test = [view(article) for article in chosen.articles] if split == "test" else None
     truth = label_matrix(chosen.articles, taxonomy)
     opponents: dict[str, Baseline] = {"TF-IDF + linear": TfidfBaseline(), "keywords": KeywordBaseline(taxonomy)}
-    return [
-        compare(name, decisions, baseline_decisions(opponent, learn, tune, test), truth, chosen.clusters)
-        for name, opponent in opponents.items()
-    ]
+    with Console(stderr=True).status("fitting the opponents, about a minute"):  # shows on a terminal only
+        return [
+            compare(name, decisions, baseline_decisions(opponent, learn, tune, test), truth, chosen.clusters)
+            for name, opponent in opponents.items()
+        ]
 
 
 def _facts(tagger: Tagger, split: str | None, path: Path, data_hash: str, result: Evaluation) -> dict[str, Any]:

@@ -30,8 +30,8 @@ def half_attention(
 ) -> tuple[torch.Tensor, None]:
     """Scaled dot-product attention (Vaswani et al. 2017, eq. 1) that stays in bf16, its softmax included.
 
-    Why not SDPA: at a head width of 32, its bf16 pass forward and back on CPU took 1.5 times as long at 256 tokens and
-    5 times at 130. Shapes are (windows, heads, tokens, head width).
+    Why not SDPA: at a head width of 32 its bf16 backward on CPU is slow at short windows (EXPERIMENTS.md).
+    Shapes are (windows, heads, tokens, head width).
     """
     with torch.autocast(query.device.type, enabled=False):
         scores = torch.matmul(query * scaling, key.transpose(-1, -2))
@@ -146,6 +146,8 @@ def encoder_layers(encoder: PreTrainedModel) -> nn.ModuleList:
 def keep_layers(encoder: PreTrainedModel, indices: Sequence[int]) -> None:
     """Drop all layers of ``encoder`` but those named."""
     layers = encoder_layers(encoder)
+    if not indices:
+        raise WusumError("model.keep_layers: is empty, expected at least one layer, or null for all")
     wrong = [index for index in indices if not 0 <= index < len(layers)]
     if wrong:
         raise WusumError(f"model.keep_layers: {wrong[0]} does not exist, the encoder has layers 0 to {len(layers) - 1}")

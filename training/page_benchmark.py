@@ -245,6 +245,14 @@ def clean_share(articles: Iterable[Article], rng: random.Random) -> tuple[float,
     return kept[0] / whole[0], kept[1] / whole[1]
 
 
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a JSON-lines file; leave with one line on standard error where it cannot be read."""
+    try:
+        return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    except (OSError, ValueError) as fault:
+        sys.exit(f"{path}: cannot be read as JSON lines ({fault}); give what `wusum labels join` writes")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Print the measures for each family and over each group, beside the baseline."""
     parser = argparse.ArgumentParser(prog="page_benchmark", description=__doc__)
@@ -252,7 +260,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--pages", type=int, default=300, help="pages per family")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
-    read = [json.loads(line) for line in arguments.joined.read_text("utf-8").splitlines()]
+    read = read_rows(arguments.joined)
     articles = [article for article in read if not fitting_half(article["id"])]
     rng = random.Random(arguments.seed)
     maker = PageMaker(articles, rng)

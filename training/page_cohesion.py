@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..inference.cleaner_cohesion import features, is_linked, stems, tokens
-from .page_benchmark import fitting_half, sentences
+from .page_benchmark import fitting_half, read_rows, sentences
 
 EVERYWHERE, COMMON = 0.22, 0.03
 """Share of articles from which a stem says nothing, and from which it says little."""
@@ -65,7 +65,7 @@ def main(argv: list[str]) -> int:
     from sklearn.metrics import roc_auc_score
 
     source, target = map(Path, argv)
-    read = [json.loads(line) for line in source.read_text("utf-8").splitlines()]
+    read = read_rows(source)
     articles = [article for article in read if fitting_half(article["id"])]
     everywhere, common = word_classes([article["text"] for article in articles])
     table: dict[str, Any] = {"everywhere": everywhere, "common": common, "weights": [0.0] * 7}

@@ -1,4 +1,4 @@
-"""From a recipe to a bundle: read, split, fine-tune, export, choose thresholds, check parity, write."""
+"""From a recipe to a bundle: read, split, fine-tune, export, choose thresholds, measure parity, write."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from rich.console import Console
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, set_seed
 
@@ -36,6 +37,7 @@ from .split import make_split, read_split, select_part, write_split
 from .thresholds import choose_thresholds, crossfit_decisions
 from .trainer import fine_tune, uses_bf16
 
+FOLDS = 5  # of the cross-fitted thresholds
 VERSIONS_TOLD = ("torch", "transformers", "onnxruntime", "tokenizers")
 
 FloatArray = npt.NDArray[np.float64]
@@ -64,7 +66,11 @@ def read_material(config: TrainConfig) -> Material:
     if not dev or not train:
         empty = "dev" if train else "train"
         raise WusumError(f"{path}: leaves no article for {empty}; change data.dev_share and delete the file")
-    return Material(taxonomy, train, dev, [split[article.id][1] for article in dev])
+    clusters = [split[article.id][1] for article in dev]
+    if len(set(clusters)) < FOLDS:
+        found = f"dev holds {len(set(clusters))} clusters of articles"
+        raise WusumError(f"{path}: {found}, expected {FOLDS} or more; raise data.dev_share and delete the file")
+    return Material(taxonomy, train, dev, clusters)
 
 
 def train(config: TrainConfig) -> Path:
@@ -80,13 +86,13 @@ def train(config: TrainConfig) -> Path:
     bundle = output / "bundle"
     if bundle.exists():
         raise WusumError(f"{bundle}: exists already; move it away, or choose another output, to train anew")
-    claim_output(output, config)
     set_seed(config.optimisation.seed)
     material = read_material(config)
     truth = label_matrix(material.train, material.taxonomy)
     _refuse_empty_labels(truth, material.taxonomy)
     encoder = resolve_encoder(config.model.encoder)
     tokenizer, special, mask_id = load_tokenizer(encoder)
+    claim_output(output, config)
     featurise = Featuriser(tokenizer, config.input, special)
     train_set = FeatureDataset(material.train, truth, featurise)
     dev_set = FeatureDataset(material.dev, label_matrix(material.dev, material.taxonomy), featurise)
@@ -139,14 +145,15 @@ def write_bundle(
     config: TrainConfig,
     target: Path,
 ) -> Path:
-    """Export the model, choose thresholds on what will be served, check that, and write the bundle folder at once."""
+    """Export the model, choose thresholds on what will be served, and write the bundle folder at once."""
     scratch = target.with_name(target.name + ".part")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     reference = torch_probabilities(model, dev, special.pad, config.optimisation.precision)
     full = target.with_name("model-fp32.onnx")
-    export_fp32(model, full)
-    quantise(full, scratch / MODEL)
+    with Console(stderr=True).status("exporting"):  # shows on a terminal only
+        export_fp32(model, full)
+        quantise(full, scratch / MODEL)
     served = onnx_probabilities(scratch / MODEL, dev.features)
     truth = label_matrix(material.dev, material.taxonomy)
     thresholds = choose_thresholds(served, truth)
@@ -211,7 +218,7 @@ def onnx_probabilities(path: Path, features: list[Features]) -> FloatArray:
 
 def score(probabilities: FloatArray, truth: npt.NDArray[np.bool_], material: Material) -> dict[str, Any]:
     """Return dev scores with cross-fitted thresholds and 95 % bootstrap intervals over near-duplicate clusters."""
-    decisions = crossfit_decisions(probabilities, truth, clusters=material.clusters)
+    decisions = crossfit_decisions(probabilities, truth, FOLDS, clusters=material.clusters)
     report = f1_report(decisions, truth, material.taxonomy)
     micro = bootstrap_interval(decisions, truth, "micro_f1", clusters=material.clusters)
     macro = bootstrap_interval(decisions, truth, "macro_f1", clusters=material.clusters)

@@ -66,7 +66,7 @@ def fine_tune(
 
     What stays is the epoch with the best dev micro-F1, or the average of the last epochs where the recipe asks for it.
 
-    Dev decisions come from thresholds fitted on other articles of dev (cross-fitted), as in the final report.
+    Dev decisions come from thresholds fitted on other articles of dev (cross-fitted).
     """
 
     def score(outcome: EvalPrediction) -> dict[str, float]:

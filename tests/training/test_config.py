@@ -35,6 +35,8 @@ def test_override() -> None:
         ("model.keep_layers=3", "keep_layers: 3, expected"),
         ("model=3", "model: expected a section"),
         ("name.first=x", "'name' is no section"),
+        ("optimisation.epochs=[", "not YAML"),
+        ("optimisation.batch_size=0", "batch_size: 0, expected more than 0"),
         ("epochs", r"expected section\.key=value"),
     ],
 )

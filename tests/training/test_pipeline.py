@@ -120,6 +120,17 @@ def test_a_finished_run_and_a_foreign_folder_are_refused(tiny_recipe: list[str],
         run_recipe(tiny_recipe, tmp_path / "other")
 
 
+def test_a_fault_in_the_data_leaves_the_folder_free(tiny_recipe: list[str], tmp_path: Path) -> None:
+    with pytest.raises(WusumError, match="not found"):
+        run_recipe(tiny_recipe, tmp_path / "run", f"data.articles={tmp_path / 'none.jsonl'}")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_dev_part_too_small_for_thresholds_is_refused(tiny_recipe: list[str], tmp_path: Path) -> None:
+    with pytest.raises(WusumError, match="dev holds 1 clusters"):
+        run_recipe(tiny_recipe, tmp_path / "run", "data.dev_share=0.001", f"data.split={tmp_path / 's.jsonl'}")
+
+
 def test_a_label_without_positives_is_named(tiny_recipe: list[str], tmp_path: Path) -> None:
     options = dict(option.split("=", 1) for option in tiny_recipe[1:])
     rows = [json.loads(line) for line in Path(options["data.articles"]).read_text(encoding="utf-8").splitlines()]
@@ -176,6 +187,8 @@ def test_layers_are_kept_by_index(tiny_encoder: Path) -> None:
     assert all(torch.equal(kept[name], value) for name, value in whole.encoder.encoder.layer[1].state_dict().items())
     with pytest.raises(WusumError, match="has layers 0 to 1"):
         keep_layers(whole.encoder, [5])
+    with pytest.raises(WusumError, match="is empty"):
+        keep_layers(whole.encoder, [])
 
 
 def test_rates_fall_by_layer_and_norms_do_not_decay(tiny_encoder: Path) -> None:
