@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ class InputConfig:
         max_chars: characters of the body that are read (the labels describe no more).
         window: tokens per window, special tokens included.
         max_windows: windows per article; tokens beyond them are not read.
+        view: which tokens are read where they do not all fit: the first ones, or the first and the last half each.
     """
 
     recipe: str
@@ -34,6 +36,7 @@ class InputConfig:
     max_chars: int = 2400
     window: int = 256
     max_windows: int = 6
+    view: Literal["head", "head_tail"] = "head"
 
     def __post_init__(self) -> None:
         """Refuse sizes that leave nothing to read."""
@@ -44,6 +47,8 @@ class InputConfig:
         ):
             if value < least:
                 raise WusumError(f"input.{name}: {value} is too small, expected at least {least}")
+        if self.view not in ("head", "head_tail"):
+            raise WusumError(f"input.view: {self.view!r}, expected head or head_tail")
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,9 @@ class Featuriser:
         room = self.config.window - 2
         limit = room * self.config.max_windows
         read = ids[:limit]
+        if self.config.view == "head_tail" and len(ids) > limit:
+            head = math.ceil(limit / 2)
+            read = ids[:head] + ids[len(ids) - (limit - head) :]
         runs = split_evenly(len(read), max(1, math.ceil(len(read) / room)))
         width = max(run.stop - run.start for run in runs) + 2
         grid = np.full((len(runs), width), self._special.pad, dtype=np.int64)

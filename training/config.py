@@ -1,21 +1,43 @@
-"""The training recipe: one frozen dataclass per concern, read strictly from YAML."""
+"""The training recipe: one frozen dataclass per concern."""
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-import types
-import typing
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
-
-import yaml
+from typing import Literal
 
 from ..inference.features import InputConfig
 from ..inference.normalise import get_recipe
 from ..labels.errors import WusumError
+from .config_file import read_config
+
+Task = Literal["multi_label", "single_label"]
+
+
+@dataclass(frozen=True)
+class ColumnConfig:
+    """What the columns of the articles' file are called.
+
+    Attributes:
+        id: a name of its own for each article.
+        text: the body.
+        title: the headline; null where the file has none.
+        topics: topic ids; null where the file has none.
+        actors: actor ids; null where the file has none.
+        labels: ids of either kind in one column, instead of ``topics`` and ``actors``.
+        date: ISO date, read where ``data.dev_from`` asks for it.
+        separator: what stands between ids in a cell of text; CSV knows no lists.
+    """
+
+    id: str = "id"
+    text: str = "text"
+    title: str | None = "title"
+    topics: str | None = "topics"
+    actors: str | None = "actors"
+    labels: str | None = None
+    date: str | None = None
+    separator: str = ";"
 
 
 @dataclass(frozen=True)
@@ -23,18 +45,42 @@ class DataConfig:
     """What is learned from.
 
     Attributes:
-        articles: labelled articles with text, JSON lines (``wusum labels join`` writes them).
+        articles: labelled articles with text: .jsonl, .csv, .parquet (JSON lines and CSV also .gz, .xz), or the folder
+            of a Hugging Face dataset (``save_to_disk``).
         split: the file that says which article is train and which dev; made when absent, reused when present.
         taxonomy: label scheme; the packaged one when null.
-        dev_share: share of the near-duplicate clusters that go to dev when the split is made.
-        split_seed: seed of that draw.
+        columns: names of the columns.
+        dev_share: share of the articles that go to dev when the split is made.
+        dev_from: ISO date; when the split is made, dev gets the articles of that day and later ones, not a draw.
+        split_seed: seed of the draw.
+        soft: articles with a teacher's probabilities (``wusum distil`` writes them), learned from beside the labels.
+        soft_weight: weight of the loss on a soft article, against 1 for a labelled one.
     """
 
     articles: str
     split: str
     taxonomy: str | None = None
+    columns: ColumnConfig = field(default_factory=ColumnConfig)
     dev_share: float = 0.15
+    dev_from: str | None = None
     split_seed: int = 0
+    soft: str | None = None
+    soft_weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """Low-rank adapters on the attention's and the feed-forward's matrices (Hu et al. 2021), merged before export.
+
+    Attributes:
+        rank: rank of the update.
+        alpha: the update is scaled by ``alpha / rank``.
+        dropout: dropout before the adapters.
+    """
+
+    rank: int = 8
+    alpha: float = 16.0
+    dropout: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -43,15 +89,49 @@ class ModelConfig:
 
     Attributes:
         encoder: ``me5-small-ar`` (built in), a local folder, or a hub name with an optional ``@revision``.
+        start: bundle to go on from: its encoder weights, and the head's rows of the labels that both schemes have.
+        task: any number of labels per article, or exactly one.
         keep_layers: indices of the encoder layers to keep, lowest first; all when null.
+        pooling: how a window's tokens become one vector: one learned attention per label, their mean, their maximum, or
+            the first token through a dense layer (the head that transformers calls sequence classification).
+        windows: how an article's windows become one score: attention over all (tokens of all windows with
+            ``pooling: attention``), or the maximum, mean or logsumexp of the windows' scores.
         dropout: dropout inside the encoder's layers and before the head. Zero is much faster on CPU.
         token_dropout: share of the input tokens that are masked out in training.
+        freeze: the embeddings and so many of the lowest layers are not trained; null trains all.
+        lora: train low-rank adapters instead of the encoder's own weights.
     """
 
     encoder: str
+    start: str | None = None
+    task: Task = "multi_label"
     keep_layers: tuple[int, ...] | None = None
+    pooling: Literal["attention", "mean", "max", "first"] = "attention"
+    windows: Literal["attention", "max", "mean", "logsumexp"] = "attention"
     dropout: float = 0.1
     token_dropout: float = 0.0
+    freeze: int | None = None
+    lora: LoraConfig | None = None
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """What is minimised. With ``task: single_label`` it is the cross-entropy and the kind must be ``bce``.
+
+    Attributes:
+        kind: binary cross-entropy; the same with weights by effective number of positives (Cui et al. 2019); focal
+            loss (Lin et al. 2017); asymmetric loss (Ridnik et al. 2021).
+        beta: of ``balanced``.
+        gamma: focusing power of ``focal``, and of the positives in ``asymmetric``.
+        gamma_negative: focusing power of the negatives in ``asymmetric``.
+        margin: by how much ``asymmetric`` lowers the probability of negatives.
+    """
+
+    kind: Literal["bce", "balanced", "focal", "asymmetric"] = "bce"
+    beta: float = 0.999
+    gamma: float = 0.0
+    gamma_negative: float = 4.0
+    margin: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -60,7 +140,7 @@ class OptimisationConfig:
 
     Attributes:
         epochs: passes over the training articles.
-        batch_size: articles per step and process.
+        batch_size: articles per step, over all processes together.
         accumulation: steps whose gradients are added up before an update.
         learning_rate: peak rate of the encoder's top layer.
         head_learning_rate: peak rate of the head.
@@ -68,8 +148,13 @@ class OptimisationConfig:
         weight_decay: on weight matrices; never on norms, biases and the head.
         warmup: share of the updates over which the rate rises.
         clip: largest gradient norm.
+        loss: what is minimised.
+        patience: epochs without a better dev score after which training stops; null never stops early.
         average: epochs at the end whose weights are averaged (Izmailov et al. 2018); 1 keeps the one best on dev.
+        checkpoint_steps: updates between checkpoints within an epoch; null writes one after each epoch only.
         precision: ``bf16``, ``fp32``, or ``auto`` (bf16 where the hardware multiplies it).
+        device: ``cpu``, ``cuda``, or ``auto`` (the GPU where there is one).
+        compile: compile the network with ``torch.compile``; pays on GPUs, costs minutes at the start.
         seed: seed of initialisation, order and dropout.
     """
 
@@ -82,17 +167,40 @@ class OptimisationConfig:
     weight_decay: float = 0.01
     warmup: float = 0.06
     clip: float = 1.0
+    loss: LossConfig = field(default_factory=LossConfig)
+    patience: int | None = None
     average: int = 1
-    precision: str = "auto"
+    checkpoint_steps: int | None = None
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    compile: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse a precision that does not exist and numbers that nothing can be learned with."""
+        """Refuse numbers that nothing can be learned with."""
         for name in ("epochs", "batch_size", "accumulation", "average", "clip"):
             if getattr(self, name) <= 0:
                 raise WusumError(f"optimisation.{name}: {getattr(self, name)}, expected more than 0")
-        if self.precision not in ("auto", "bf16", "fp32"):
-            raise WusumError(f"optimisation.precision: {self.precision!r}, expected auto, bf16 or fp32")
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """What is written, and how far it may differ from the trained network on dev.
+
+    Attributes:
+        precision: of the served model: 8-bit weights with activations scaled per article (``int8``) or by ranges
+            measured on training articles (``int8_static``), or full (``fp32``).
+        least_equal: least share of dev decisions that must be equal, over all labels.
+        least_equal_label: the same for each label.
+        largest_shift: largest mean shift of a label's probability.
+        network: keep the trained weights in the bundle too, to continue from and to open in transformers.
+    """
+
+    precision: Literal["int8", "int8_static", "fp32"] = "int8"
+    least_equal: float = 0.99
+    least_equal_label: float = 0.97
+    largest_shift: float = 0.02
+    network: bool = True
 
 
 @dataclass(frozen=True)
@@ -104,6 +212,11 @@ class TrainConfig:
         version: version of the bundle.
         licence: licence of the weights, as the bundle states it.
         output: run folder; checkpoints go to ``output/checkpoints``, the bundle to ``output/bundle``.
+        input: how text becomes token windows.
+        data: what is learned from.
+        model: the encoder and its head.
+        optimisation: how it is learned.
+        export: what is written.
     """
 
     name: str
@@ -113,86 +226,20 @@ class TrainConfig:
     input: InputConfig
     data: DataConfig
     model: ModelConfig
-    optimisation: OptimisationConfig
-
-
-Section = TypeVar("Section")
+    optimisation: OptimisationConfig = field(default_factory=OptimisationConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
-    """Read a recipe; ``overrides`` are ``section.key=value`` strings whose values are YAML.
+    """Read a training recipe; ``overrides`` are ``section.key=value`` strings whose values are YAML.
 
     Raises:
-        WusumError: the file is missing or no YAML, a key is unknown (the nearest valid one is named), a key is missing,
-            a value has the wrong type, or the normalisation recipe does not exist.
+        WusumError: as :func:`~wusum.training.config_file.read_config`, or the normalisation recipe does not exist.
 
     Example:
         >>> load_config(Path("configs/default.yaml"), ["optimisation.epochs=1"]).optimisation.epochs  # doctest: +SKIP
         1.0
     """
-    if not path.is_file():
-        raise WusumError(f"{path}: not found, expected a training recipe (YAML); see the folder configs")
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, yaml.YAMLError) as fault:
-        raise WusumError(f"{path}: not YAML: {' '.join(str(fault).split())}") from fault
-    if not isinstance(tree, dict):
-        raise WusumError(f"{path}: expected a mapping of sections; see the folder configs")
-    for override in overrides:
-        _override(tree, override)
-    config = _build(TrainConfig, tree, str(path))
+    config = read_config(TrainConfig, path, overrides)
     get_recipe(config.input.recipe)
     return config
-
-
-def _override(tree: dict[str, Any], override: str) -> None:
-    key, separator, text = override.partition("=")
-    if not separator or not key:
-        raise WusumError(f"{override!r}: expected section.key=value, for example optimisation.epochs=1")
-    *sections, last = key.split(".")
-    for section in sections:
-        child = tree.setdefault(section, {})
-        if not isinstance(child, dict):
-            raise WusumError(f"{override!r}: {section!r} is no section of the recipe")
-        tree = child
-    try:
-        tree[last] = yaml.safe_load(text)
-    except yaml.YAMLError as fault:
-        raise WusumError(f"{override!r}: the value is not YAML; quote it or mend it") from fault
-
-
-def _build(kind: type[Section], values: Mapping[str, Any], where: str) -> Section:
-    hints = typing.get_type_hints(kind)
-    fields = {field.name: field for field in dataclasses.fields(typing.cast(Any, kind))}
-    for key in values:
-        if key not in fields:
-            near = difflib.get_close_matches(str(key), fields, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(fields)}"
-            raise WusumError(f"{where}:{key}: unknown key; {hint}")
-    found: dict[str, Any] = {}
-    for name, field in fields.items():
-        if name in values:
-            found[name] = _convert(values[name], hints[name], f"{where}:{name}")
-        elif field.default is dataclasses.MISSING:
-            raise WusumError(f"{where}:{name}: missing; add it to the recipe")
-    return kind(**found)
-
-
-def _convert(value: Any, hint: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        if not isinstance(value, Mapping):
-            raise WusumError(f"{where}: expected a section with keys, got {value!r}")
-        return _build(typing.cast(type[Any], hint), value, where)
-    options = typing.get_args(hint) if typing.get_origin(hint) is types.UnionType else (hint,)
-    for option in options:
-        if option is type(None) and value is None:
-            return None
-        if option is float and isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-        if typing.get_origin(option) is tuple and isinstance(value, list) and all(type(item) is int for item in value):
-            return tuple(value)
-        if type(value) is option:
-            return value
-    names = ("null" if option is type(None) else getattr(option, "__name__", str(option)) for option in options)
-    hint_text = "; write 1.0e-4, not 1e-4" if isinstance(value, str) and float in options else ""
-    raise WusumError(f"{where}: {value!r}, expected {' or '.join(names)}{hint_text}")
