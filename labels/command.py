@@ -1,4 +1,7 @@
-"""``wusum labels``: join the gold labels with their texts, check labelled files, list a label scheme."""
+"""``wusum labels``: join the gold labels with their texts, check labelled files, list a label scheme.
+
+Other packages add actions through the entry-point group ``wusum.labels_commands``.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,21 @@ import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from .command_base import Command
+from .errors import WusumError
 
 if TYPE_CHECKING:
+    from argparse import _SubParsersAction
     from collections.abc import Callable
 
     from .join import SplitReport
 
+ACTION_GROUP: Final = "wusum.labels_commands"
 _SHOWN_IDS: Final = 5
 _PATIENCE_SECONDS: Final = 2.0
 _EXIT_INCOMPLETE: Final = 1
@@ -42,6 +50,40 @@ def _add_arguments(parser: ArgumentParser) -> None:
     listing.set_defaults(labels_run=_run_list)
     for action in (check, listing):
         action.add_argument("--taxonomy", type=Path, metavar="T", help="label scheme (YAML); default: the packaged one")
+    for entry in sorted(entry_points(group=ACTION_GROUP), key=lambda entry: entry.name):
+        _add_action(actions, entry)
+
+
+def _add_action(actions: _SubParsersAction[ArgumentParser], entry: EntryPoint) -> None:
+    """Add the action of another package; one that cannot be loaded says so in the help and when it is called."""
+    try:
+        command = entry.load()
+    except ModuleNotFoundError as fault:
+        # No prefix character is ever typed, so that whatever follows the name is taken and the fault is told.
+        parser = actions.add_parser(entry.name, help=f"(not available: {_missing(entry, fault)})", prefix_chars="\0")
+        parser.add_argument("words", nargs="*")
+        parser.set_defaults(labels_run=partial(_run_missing, entry, fault))
+        return
+    parser = actions.add_parser(entry.name, help=command.help)
+    command.add_arguments(parser)
+    parser.set_defaults(labels_run=partial(_run_action, entry, command))
+
+
+def _run_action(entry: EntryPoint, command: Command, arguments: Namespace) -> int:
+    try:
+        return command.run(arguments)
+    except ModuleNotFoundError as fault:
+        raise _missing(entry, fault) from fault
+
+
+def _run_missing(entry: EntryPoint, fault: ModuleNotFoundError, arguments: Namespace) -> int:
+    raise _missing(entry, fault)
+
+
+def _missing(entry: EntryPoint, fault: ModuleNotFoundError) -> WusumError:
+    package = f"wusum[{entry.extras[0]}]" if entry.extras else entry.module.split(".")[0]
+    needed = f"labels {entry.name}: the module {fault.name} is not installed"
+    return WusumError(f"{needed}; needs the extra: pip install '{package}'")
 
 
 def _run(arguments: Namespace) -> int:

@@ -40,8 +40,8 @@ def parse_row(line: bytes) -> Row | str:
         row = json.loads(line.decode("utf-8-sig"))
     except UnicodeDecodeError:
         return "json: not UTF-8, expected UTF-8 text; convert the file"
-    except (json.JSONDecodeError, RecursionError) as error:
-        problem = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
+        problem = "nested too deeply" if isinstance(error, RecursionError) else getattr(error, "msg", "number too long")
         return f"json: {problem}, expected one JSON object in a line; mend the line"
     if not isinstance(row, dict):
         return f"json: expected an object, got {type_name(row)}; write one object in a line"

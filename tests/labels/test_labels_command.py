@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from argparse import ArgumentParser
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
 from wusum.labels import WusumError, text_hash
-from wusum.labels.command import COMMAND
+from wusum.labels.command import ACTION_GROUP, COMMAND
 from wusum.labels.join import SplitReport, join
 
 TOPICS_ONLY = """\
@@ -66,7 +69,7 @@ def test_check_reports_every_fault(tmp_path: Path, capsys: pytest.CaptureFixture
         ROW,
         {**ROW, "text": " ", "topics": ["diplomcy", "usa"], "actors": ["isis", "isis"]},
         "{broken",
-        {"id": 4, "text": "نص", "actors": []},
+        {"id": 4.5, "text": "نص", "actors": None},
         {**ROW, "id": "5", "title": 5, "confidence": "high"},
     )
     assert run("check", path) == 2
@@ -79,7 +82,7 @@ def test_check_reports_every_fault(tmp_path: Path, capsys: pytest.CaptureFixture
         "2:id: '1' stands in line 1 already",
         "3:json: ",
         "4:id: expected text, got a number",
-        "4:topics: missing",
+        "4:topics: missing, and actors too",
         "5:title: expected text, got a number",
         "5:confidence: expected a whole number, got text",
     ]
@@ -106,9 +109,56 @@ def test_check_under_a_scheme_of_topics_only(tmp_path: Path, capsys: pytest.Capt
     assert "actors: 'russia' is not in scheme mine 1" in capsys.readouterr().out
 
 
+def test_check_takes_what_training_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not judged topics, ids in one text, a number as id: `wusum train` reads them, so they are no faults."""
+    path = write(
+        tmp_path / "a.jsonl",
+        {"id": 1, "text": "نص", "actors": "russia; usa"},
+        {"id": 2, "text": "نص", "topics": ["diplomacy"], "actors": None},
+    )
+    assert run("check", path) == 0
+    path = write(tmp_path / "b.jsonl", {"id": 1, "text": "نص", "topic": ["diplomacy"], "actors": []})
+    assert run("check", path) == 2
+    assert f"{path}:topics: no row has this field" in capsys.readouterr().out
+
+
 def test_check_of_a_missing_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(WusumError, match=r"none\.jsonl: cannot read: No such file or directory"):
         run("check", tmp_path / "none.jsonl")
+
+
+def plug(monkeypatch: pytest.MonkeyPatch, folder: Path, code: str) -> None:
+    """Install an action `added` whose module holds ``code``."""
+    (folder / "plugged_action.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "plugged_action", raising=False)
+    entry = EntryPoint("added", "plugged_action:COMMAND [train]", ACTION_GROUP)
+    monkeypatch.setattr("wusum.labels.command.entry_points", lambda group: [entry] if group == ACTION_GROUP else [])
+
+
+def test_other_packages_add_actions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = "Command('add', lambda parser: parser.add_argument('--code', type=int), lambda given: given.code)"
+    plug(monkeypatch, tmp_path, f"from wusum.labels.command_base import Command\nCOMMAND = {command}")
+    assert run("added", "--code", 7) == 7
+    assert run("list") == 0
+
+
+def test_an_action_without_its_extra_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = r"labels added: the module no_such_module is not installed; needs the extra: pip install 'wusum\[train\]'"
+    plug(monkeypatch, tmp_path, "import no_such_module")
+    with pytest.raises(WusumError, match=told):
+        run("added", "-o", "x", "articles", "--help")
+    monkeypatch.setenv("COLUMNS", "300")
+    with pytest.raises(SystemExit):
+        run("--help")
+    assert re.search(rf"\(not available: {told}\)", capsys.readouterr().out)
+    assert run("list") == 0
+    later = "from wusum.labels.command_base import Command\ndef work(arguments):\n    import no_such_module\n"
+    plug(monkeypatch, tmp_path, f"{later}COMMAND = Command('add', lambda parser: None, work)")
+    with pytest.raises(WusumError, match=told):
+        run("added")
 
 
 @pytest.mark.parametrize(("train_joined", "code"), [(2, 0), (1, 1)])
