@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from ..labels import Taxonomy, load_taxonomy
 from ..labels.errors import WusumError
 from .features import InputConfig, SpecialTokens
 from .normalise import get_recipe
+from .scoring import Scoring, Task
 
-FORMAT = 1
+FORMAT = 2
+Section = TypeVar("Section")
 MANIFEST = "bundle.json"
 MODEL = "model.onnx"
 TOKENIZER = "tokenizer.json"
 TAXONOMY = "taxonomy.yaml"
-HASHED_FILES = (MODEL, TOKENIZER, TAXONOMY)
+SERVING_FILES = (MODEL, TOKENIZER, TAXONOMY)
 _FIELDS = {
     "format": int,
     "name": str,
@@ -29,6 +32,8 @@ _FIELDS = {
     "licence": str,
     "input": dict,
     "tokens": dict,
+    "task": str,
+    "calibration": dict,
     "thresholds": dict,
     "training": dict,
     "files": dict,
@@ -37,7 +42,19 @@ _FIELDS = {
 
 @dataclass(frozen=True)
 class Bundle:
-    """An opened bundle: everything that tagging needs except the running engine."""
+    """An opened bundle: everything that tagging needs except the running engine.
+
+    Attributes:
+        folder: where it lies.
+        name: its name.
+        version: its version.
+        taxonomy: the label scheme it was trained on.
+        input: how text becomes token windows.
+        tokens: the ids that frame a window.
+        scoring: from logits to decisions.
+        training: what the bundle tells of its training: recipe, data, dev scores, versions.
+        files: names of the files that are there and undamaged.
+    """
 
     folder: Path
     name: str
@@ -45,8 +62,14 @@ class Bundle:
     taxonomy: Taxonomy
     input: InputConfig
     tokens: SpecialTokens
-    thresholds: Mapping[str, float]
+    scoring: Scoring
     training: Mapping[str, Any]
+    files: frozenset[str]
+
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        """The threshold of every label; empty for a bundle that gives each article exactly one label."""
+        return dict(zip(self.taxonomy.ids, self.scoring.thresholds, strict=False))
 
     @property
     def model_path(self) -> Path:
@@ -74,8 +97,8 @@ def open_bundle(folder: Path) -> Bundle:
     """Open a bundle folder.
 
     Raises:
-        WusumError: a file is missing or its hash differs, the format is newer than this wusum, a field is missing, the
-            normalisation recipe is unknown, or a label has no threshold.
+        WusumError: a file that serving needs is missing, the hash of any file differs, the format is another one, a
+            field is missing, the normalisation recipe is unknown, or a label has no threshold or no calibration.
 
     Example:
         >>> open_bundle(embedded_bundle()).taxonomy.ids[0]  # doctest: +SKIP
@@ -83,19 +106,27 @@ def open_bundle(folder: Path) -> Bundle:
     """
     where = folder / MANIFEST
     manifest = _read_manifest(folder)
-    _check_files(folder, manifest["files"])
-    try:
-        config = InputConfig(**manifest["input"])
-        tokens = SpecialTokens(**manifest["tokens"])
-    except TypeError as fault:
-        message = f"{where}: input or tokens: {fault}; the bundle is damaged or made by another wusum"
-        raise WusumError(message) from fault
+    files = _check_files(folder, manifest["files"])
+    config = _read_section(InputConfig, manifest["input"], f"{where}:input")
+    tokens = _read_section(SpecialTokens, manifest["tokens"], f"{where}:tokens")
     get_recipe(config.recipe)
     taxonomy = load_taxonomy(folder / TAXONOMY)
-    thresholds = _check_thresholds(manifest["thresholds"], taxonomy, where)
-    return Bundle(
-        folder, manifest["name"], manifest["version"], taxonomy, config, tokens, thresholds, manifest["training"]
-    )
+    scoring = _read_scoring(manifest, taxonomy, where)
+    name, version, training = (manifest[field] for field in ("name", "version", "training"))
+    return Bundle(folder, name, version, taxonomy, config, tokens, scoring, training, files)
+
+
+def _read_section(kind: type[Section], values: Mapping[str, Any], where: str) -> Section:
+    """Build a dataclass whose fields are texts and whole numbers; nothing may lack, be added, or be of another type."""
+    hints = get_type_hints(kind)
+    for name in sorted(hints.keys() ^ values.keys()):
+        what = "missing" if name in hints else "unknown"
+        raise WusumError(f"{where}:{name}: {what}; the bundle is damaged or made by another wusum")
+    for name, value in values.items():
+        expected = int if hints[name] is int else str
+        if type(value) is not expected:
+            raise WusumError(f"{where}:{name}: {value!r}, expected {expected.__name__}; the bundle is damaged")
+    return kind(**values)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -110,29 +141,71 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise WusumError(f"{where}: expected a JSON object; copy or train the bundle again")
     if isinstance(manifest.get("format"), int) and manifest["format"] > FORMAT:
         raise WusumError(f"{where}:format: {manifest['format']} is newer than {FORMAT}; upgrade wusum to read it")
+    if isinstance(manifest.get("format"), int) and manifest["format"] < FORMAT:
+        found = f"{manifest['format']}, written by an older wusum, expected {FORMAT}"
+        raise WusumError(f"{where}:format: {found}; train the bundle again, or read it with the wusum that wrote it")
     for field, kind in _FIELDS.items():
         if not isinstance(manifest.get(field), kind):
             raise WusumError(f"{where}:{field}: missing or not of type {kind.__name__}; the bundle is damaged")
     return manifest
 
 
-def _check_files(folder: Path, hashes: Mapping[str, Any]) -> None:
-    for name in HASHED_FILES:
-        path = folder / name
+def _check_files(folder: Path, hashes: Mapping[str, Any]) -> frozenset[str]:
+    """Check every file that the manifest names; those that serving can do without may have been taken out."""
+    for name in SERVING_FILES:
         if name not in hashes:
             raise WusumError(f"{folder / MANIFEST}:files: no sha256 for {name}; the bundle is damaged")
-        if not path.is_file():
-            raise WusumError(f"{path}: not found; the bundle is not complete, copy or train it again")
-        if file_sha256(path) != hashes[name]:
-            raise WusumError(f"{path}: its sha256 differs from {MANIFEST}; the file is damaged or was changed")
+        if not (folder / name).is_file():
+            raise WusumError(f"{folder / name}: not found; the bundle is not complete, copy or train it again")
+    strange = [name for name in hashes if Path(name).name != name]
+    if strange:
+        raise WusumError(f"{folder / MANIFEST}:files: {strange[0]!r} is no plain file name; the bundle is damaged")
+    present = frozenset(name for name in hashes if (folder / name).is_file())
+    for name in sorted(present):
+        if file_sha256(folder / name) != hashes[name]:
+            raise WusumError(f"{folder / name}: its sha256 differs from {MANIFEST}; the file is damaged or was changed")
+    return present
 
 
-def _check_thresholds(values: Mapping[str, Any], taxonomy: Taxonomy, where: Path) -> dict[str, float]:
+def _read_scoring(manifest: Mapping[str, Any], taxonomy: Taxonomy, where: Path) -> Scoring:
+    task: Task = manifest["task"]
+    if task not in get_args(Task):
+        raise WusumError(f"{where}:task: {task!r}, expected one of {', '.join(get_args(Task))}; the bundle is damaged")
+    scale, shift = _read_calibration(manifest["calibration"], taxonomy, where)
+    if task == "single_label" and (len(set(scale)) > 1 or any(shift)):
+        raise WusumError(f"{where}:calibration: with single_label expected one common scale and no shift; train again")
+    return Scoring(task, scale, shift, _read_thresholds(manifest["thresholds"], task, taxonomy, where))
+
+
+def _read_calibration(
+    values: Mapping[str, Any], taxonomy: Taxonomy, where: Path
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     for label in taxonomy.ids:
+        entry = values.get(label)
+        if not isinstance(entry, dict) or entry.keys() != {"scale", "shift"}:
+            raise WusumError(f"{where}:calibration:{label}: {entry!r}, expected scale and shift; the bundle is damaged")
+        if not _is_number(entry["scale"]) or entry["scale"] <= 0 or not _is_number(entry["shift"]):
+            raise WusumError(f"{where}:calibration:{label}: {entry!r}, expected a scale above 0 and a finite shift")
+    _refuse_strangers(values, taxonomy.ids, f"{where}:calibration")
+    scale, shift = (tuple(float(values[label][part]) for label in taxonomy.ids) for part in ("scale", "shift"))
+    return scale, shift
+
+
+def _read_thresholds(values: Mapping[str, Any], task: Task, taxonomy: Taxonomy, where: Path) -> tuple[float, ...]:
+    ids = () if task == "single_label" else taxonomy.ids
+    for label in ids:
         value = values.get(label)
         if not isinstance(value, float) or not 0 < value < 1:
             raise WusumError(f"{where}:thresholds:{label}: {value!r}, expected a number between 0 and 1")
-    extra = sorted(set(values) - set(taxonomy.ids))
+    _refuse_strangers(values, ids, f"{where}:thresholds")
+    return tuple(float(values[label]) for label in ids)
+
+
+def _refuse_strangers(values: Mapping[str, Any], ids: Sequence[str], where: str) -> None:
+    extra = sorted(set(values) - set(ids))
     if extra:
-        raise WusumError(f"{where}:thresholds: {extra[0]!r} is no label of {TAXONOMY}; the two files do not match")
-    return {label: float(values[label]) for label in taxonomy.ids}
+        raise WusumError(f"{where}: {extra[0]!r} is not expected with this {TAXONOMY} and task; the files do not match")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

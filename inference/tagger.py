@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
+import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from ..labels import Taxonomy
@@ -38,7 +39,12 @@ class Tagger:
     def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
         """Use :meth:`load` unless you opened the bundle yourself."""
         self.bundle = bundle
-        self._featurise = Featuriser(Tokenizer.from_file(str(bundle.tokenizer_path)), bundle.input, bundle.tokens)
+        try:
+            tokenizer = Tokenizer.from_file(str(bundle.tokenizer_path))
+        except Exception as fault:  # tokenizers raises nothing more special
+            message = f"{bundle.tokenizer_path}: no tokenizer ({fault}); copy or train the bundle again"
+            raise WusumError(message) from fault
+        self._featurise = Featuriser(tokenizer, bundle.input, bundle.tokens)
         self._engine = OnnxEngine(bundle.model_path, threads)
 
     @classmethod
@@ -84,12 +90,13 @@ class Tagger:
         features = self._featurise(article)
         if features.truncated:
             notes.append(f"read the first {min(len(article.text), self.bundle.input.max_chars):,} characters")
-        probabilities = 1 / (1 + np.exp(-self._engine.logits(features).astype(np.float64)))
-        return self._choose(article, probabilities.tolist(), notes)
+        return self._choose(article, self.bundle.scoring.probabilities(self._engine.logits(features)), notes)
 
-    def _choose(self, article: Article, probabilities: list[float], notes: list[str]) -> Prediction:
-        by_label = dict(zip(self.taxonomy.ids, probabilities, strict=True))
-        chosen = [label for label, value in by_label.items() if value >= self.bundle.thresholds[label]]
+    def _choose(self, article: Article, probabilities: npt.NDArray[np.float64], notes: list[str]) -> Prediction:
+        ids = self.taxonomy.ids
+        by_label = dict(zip(ids, probabilities.tolist(), strict=True))
+        given = self.bundle.scoring.decide(probabilities)
+        chosen = [label for label, yes in zip(ids, given, strict=True) if yes]
         chosen.sort(key=lambda label: -by_label[label])
         topics, actors = self.taxonomy.split(chosen)
         scores = {label: round(value, 4) for label, value in by_label.items()}

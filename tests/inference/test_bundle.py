@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from wusum.inference.bundle import MANIFEST, embedded_bundle, open_bundle
+from wusum.inference.bundle import MANIFEST, embedded_bundle, file_sha256, open_bundle
 from wusum.labels import WusumError, load_taxonomy
 
 
@@ -23,10 +23,21 @@ def edit(bundle: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     (bundle / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
 
 
+def one_scale(manifest: dict[str, Any]) -> dict[str, Any]:
+    return {label: {"scale": 2.0, "shift": 0.0} for label in manifest["calibration"]}
+
+
 def test_a_whole_bundle_opens(bundle: Path) -> None:
     opened = open_bundle(bundle)
     assert set(opened.thresholds) == set(opened.taxonomy.ids)
     assert opened.input.window == 64
+
+
+def test_a_bundle_that_gives_one_label_needs_no_thresholds(bundle: Path) -> None:
+    edit(bundle, lambda m: m.update(task="single_label", calibration=one_scale(m), thresholds={}))
+    opened = open_bundle(bundle)
+    assert opened.scoring.task == "single_label"
+    assert opened.thresholds == {}
 
 
 def test_the_embedded_bundle_opens_and_is_small() -> None:
@@ -56,7 +67,20 @@ def test_a_missing_file_is_refused(bundle: Path, name: str) -> None:
     [
         (lambda m: m["thresholds"].pop("syria"), "thresholds:syria"),
         (lambda m: m["thresholds"].update(syria=1.5), "thresholds:syria"),
-        (lambda m: m["thresholds"].update(atlantis=0.5), "'atlantis' is no label"),
+        (lambda m: m["thresholds"].update(atlantis=0.5), "thresholds: 'atlantis' is not expected"),
+        (lambda m: m["calibration"].pop("syria"), "calibration:syria: None"),
+        (lambda m: m["calibration"].update(atlantis={"scale": 1.0, "shift": 0.0}), "calibration: 'atlantis'"),
+        (lambda m: m["calibration"]["syria"].update(scale=float("nan")), "calibration:syria: .*expected a scale"),
+        (lambda m: m["calibration"]["syria"].update(scale=0.0), "calibration:syria: .*expected a scale"),
+        (lambda m: m["calibration"]["syria"].update(shift=float("inf")), "calibration:syria: .*finite shift"),
+        (lambda m: m["calibration"]["syria"].update(shift=True), "calibration:syria: .*finite shift"),
+        (lambda m: m["calibration"]["syria"].update(slope=1.0), "calibration:syria: .*expected scale and shift"),
+        (lambda m: m.pop("calibration"), ":calibration: missing"),
+        (lambda m: m.update(task="ranking"), ":task: 'ranking', expected one of multi_label, single_label"),
+        (lambda m: m.update(task="single_label", calibration=one_scale(m)), "'counter_isis' is not expected"),
+        (lambda m: m.update(task="single_label", thresholds={}), "one common scale and no shift"),
+        (lambda m: m["files"].update({"../model.onnx": "0"}), "'../model.onnx' is no plain file name"),
+        (lambda m: m.update(format=1), "1, written by an older wusum, expected 2; train the bundle again"),
         (lambda m: m["input"].update(recipe="unheard-of"), "unheard-of"),
         (lambda m: m["input"].update(surprise=1), "surprise"),
         (lambda m: m.update(format=99), "99 is newer"),
@@ -71,6 +95,18 @@ def test_a_manifest_with_a_fault_is_refused(
     with pytest.raises(WusumError, match=message) as caught:
         open_bundle(bundle)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_beyond_those_that_serve_may_be_missing_but_not_changed(bundle: Path) -> None:
+    extra = bundle / "extra.safetensors"
+    extra.write_bytes(b"weights")
+    edit(bundle, lambda manifest: manifest["files"].update({extra.name: file_sha256(extra)}))
+    open_bundle(bundle)
+    extra.write_bytes(b"weightz")
+    with pytest.raises(WusumError, match=r"extra\.safetensors: its sha256 differs"):
+        open_bundle(bundle)
+    extra.unlink()
+    open_bundle(bundle)
 
 
 def test_a_manifest_that_is_no_json_is_refused(bundle: Path) -> None:

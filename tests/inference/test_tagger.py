@@ -1,10 +1,21 @@
 """predict(): shapes, order, notes, and the same scores alone and in company."""
 
+import dataclasses
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from tokenizers import Tokenizer
 
 from wusum.inference import Article, Prediction, Tagger, predict
+from wusum.inference.engine import OnnxEngine
+from wusum.inference.features import Featuriser
+from wusum.inference.scoring import Scoring
 from wusum.labels import WusumError
 
 TEXT = "قال وزير الخارجية الروسي إن بلاده مستعدة للحوار مع الولايات المتحدة بشأن وقف إطلاق النار في سوريا."
@@ -50,6 +61,47 @@ def test_stream_is_lazy(tagger: Tagger) -> None:
 def test_notes_tell_what_was_not_read(tagger: Tagger) -> None:
     assert tagger.predict({"text": TEXT * 50}).notes == ("read the first 600 characters",)
     assert tagger.predict({"text": TEXT}).notes == ()
+
+
+def test_scores_are_calibrated_and_decided_by_the_bundle(tagger: Tagger) -> None:
+    bundle = tagger.bundle
+    featurise = Featuriser(Tokenizer.from_file(str(bundle.tokenizer_path)), bundle.input, bundle.tokens)
+    logits = OnnxEngine(bundle.model_path, 1).logits(featurise(Article(TEXT)))
+    scale, shift = np.array(bundle.scoring.scale), np.array(bundle.scoring.shift)
+    expected = 1 / (1 + np.exp(-(scale * logits + shift)))
+    scores = tagger.predict({"text": TEXT}).scores
+    assert list(scores.values()) == pytest.approx(expected.tolist(), abs=1e-4)
+    assert list(scores.values()) != pytest.approx((1 / (1 + np.exp(-logits))).tolist(), abs=1e-3)
+
+
+def test_a_single_label_bundle_gives_exactly_the_best_label(tagger: Tagger) -> None:
+    labels = len(tagger.taxonomy)
+    scoring = Scoring("single_label", (2.0,) * labels, (0.0,) * labels, ())
+    single = Tagger(dataclasses.replace(tagger.bundle, scoring=scoring), threads=1)
+    prediction = single.predict({"text": TEXT})
+    best = max(prediction.scores, key=lambda label: prediction.scores[label])
+    assert prediction.topics + prediction.actors == (best,)
+    assert sum(prediction.scores.values()) == pytest.approx(1, abs=0.01)
+    assert single.predict({"text": "The ministers met."}).topics == ()
+
+
+@settings(max_examples=50, deadline=None)
+@given(arrays(np.float64, (3, 5), elements=st.floats(-1e4, 1e4)), st.sampled_from(["multi_label", "single_label"]))
+def test_probabilities_are_probabilities_and_decisions_follow_them(
+    logits: npt.NDArray[np.float64], task: Literal["multi_label", "single_label"]
+) -> None:
+    scoring = Scoring(task, (1.5,) * 5, (0.0,) * 5, (0.5,) * 5 if task == "multi_label" else ())
+    probabilities = scoring.probabilities(logits)
+    assert ((probabilities >= 0) & (probabilities <= 1)).all()
+    decisions = scoring.decide(probabilities)
+    if task == "multi_label":
+        assert (decisions == (logits >= 0))[np.abs(logits) > 1e-9].all()
+    else:
+        assert probabilities.sum(axis=1) == pytest.approx(1)
+        assert (decisions.sum(axis=1) == 1).all()
+    for row, probability, decision in zip(logits, probabilities, decisions, strict=True):
+        assert (scoring.probabilities(row) == probability).all()
+        assert (scoring.decide(probability) == decision).all()
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "The ministers met in Geneva.", "123", "🎉", "\x00", "\ud800"])
