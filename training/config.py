@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Literal
 from ..inference.features import InputConfig
 from ..inference.normalise import get_recipe
 from ..labels.errors import WusumError
-from .config_file import read_config
+from .config_file import check_numbers, read_config
 
 Task = Literal["multi_label", "single_label"]
+MAX_SEED = 2**32 - 1  # numpy takes no larger one
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,12 @@ class ModelConfig:
     freeze: int | None = None
     lora: LoraConfig | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse dropouts that are no shares."""
+        for name in ("dropout", "token_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise WusumError(f"model.{name}: {getattr(self, name)}, expected a share from 0 to below 1")
+
 
 @dataclass(frozen=True)
 class LossConfig:
@@ -178,9 +186,10 @@ class OptimisationConfig:
 
     def __post_init__(self) -> None:
         """Refuse numbers that nothing can be learned with."""
-        for name in ("epochs", "batch_size", "accumulation", "average", "clip"):
-            if getattr(self, name) <= 0:
-                raise WusumError(f"optimisation.{name}: {getattr(self, name)}, expected more than 0")
+        sizes = ["epochs", "batch_size", "accumulation", "average", "clip", "patience", "checkpoint_steps"]
+        rates = ["learning_rate", "head_learning_rate", "layer_decay"]
+        upper = {"weight_decay": math.inf, "warmup": 1, "seed": MAX_SEED}
+        check_numbers(self, "optimisation", [*sizes, *rates], upper)
 
 
 @dataclass(frozen=True)

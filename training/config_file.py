@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -62,6 +64,32 @@ def build_config(kind: type[Section], values: Mapping[str, Any], where: str) -> 
     return kind(**found)
 
 
+def check_numbers(section: object, where: str, above_zero: Sequence[str], upper: Mapping[str, float]) -> None:
+    """Refuse fields that nothing can be learned with; a field that is null is fine.
+
+    Args:
+        section: the dataclass.
+        where: the section's name in the recipe.
+        above_zero: fields that must be finite and more than 0.
+        upper: the largest value of fields that may also be 0.
+
+    Raises:
+        WusumError: one of them is not.
+
+    Example:
+        >>> check_numbers(OptimisationConfig(), "optimisation", ["epochs"], {"warmup": 1})  # doctest: +SKIP
+    """
+    for name in above_zero:
+        value = getattr(section, name)
+        if value is not None and not 0 < value < math.inf:
+            raise WusumError(f"{where}.{name}: {value}, expected more than 0")
+    for name, most in upper.items():
+        value = getattr(section, name)
+        if not 0 <= value <= most:
+            expected = "0 or more" if most == math.inf else f"0 to {most}"
+            raise WusumError(f"{where}.{name}: {value}, expected {expected}")
+
+
 def _override(tree: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key:
@@ -110,6 +138,8 @@ def _convert_option(value: Any, option: Any, where: str) -> Any:
         return tuple(value) if all(type(one) is item for one in value) else _NO
     if option is float and type(value) is int:
         return float(value)
+    if option is str and type(value) is date:  # YAML reads an unquoted 2016-03-31 as a date
+        return value.isoformat()
     return value if type(value) is option else _NO
 
 

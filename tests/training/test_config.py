@@ -7,13 +7,18 @@ import yaml
 
 from wusum.labels import WusumError
 from wusum.training.config import load_config
+from wusum.training.distil_config import load_distil_config
+from wusum.training.pretrain_config import load_pretrain_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
+OTHER_RECIPES = {"pretrain.yaml": load_pretrain_config, "distil.yaml": load_distil_config}
+
+
 @pytest.mark.parametrize("name", sorted(path.name for path in CONFIGS.glob("*.yaml")))
 def test_every_recipe_of_ours_loads(name: str) -> None:
-    assert load_config(CONFIGS / name).name
+    assert OTHER_RECIPES.get(name, load_config)(CONFIGS / name)
 
 
 def test_override() -> None:
@@ -37,6 +42,12 @@ def test_override() -> None:
         ("name.first=x", "'name' is no section"),
         ("optimisation.epochs=[", "not YAML"),
         ("optimisation.batch_size=0", "batch_size: 0, expected more than 0"),
+        ("optimisation.checkpoint_steps=0", "checkpoint_steps: 0, expected more than 0"),
+        ("optimisation.learning_rate=-1.0", "learning_rate: -1.0, expected more than 0"),
+        ("optimisation.epochs=.nan", "epochs: nan, expected more than 0"),
+        ("optimisation.warmup=2", "warmup: 2.0, expected 0 to 1"),
+        ("optimisation.seed=-1", "seed: -1, expected 0 to 4294967295"),
+        ("model.dropout=1.5", "dropout: 1.5, expected a share"),
         ("epochs", r"expected section\.key=value"),
     ],
 )
