@@ -14,11 +14,12 @@ import numpy as np
 
 from ..inference.article import Article
 from ..inference.prediction import Prediction
+from ..inference.scoring import Task
 from ..labels import Taxonomy
 from ..labels.errors import WusumError
-from .data import LabelledArticle
+from .data import LabelledArticle, judged_matrix, label_matrix
 from .metrics import Bools, Floats, Interval, Report, Statistic, bootstrap_interval, f1_report, paired_bootstrap
-from .thresholds import choose_thresholds, crossfit_decisions
+from .thresholds import choose_thresholds, crossfit_decisions, most_probable
 
 VIEW_CHARS = 2400  # the labels describe the title and this much of the body
 
@@ -29,11 +30,36 @@ _F1: tuple[Statistic, Statistic] = ("micro_f1", "macro_f1")
 class Baseline(Protocol):
     """A simple opponent that learns from texts and scores texts."""
 
-    def fit(self, texts: Sequence[str], truth: Bools) -> object:
-        """Learn from texts and their labels, shape (texts, labels)."""
+    def fit(self, texts: Sequence[str], truth: Bools, judged: Bools) -> object:
+        """Learn from texts and their labels, shape (texts, labels); a label not judged in a text tells nothing."""
 
     def scores(self, texts: Sequence[str]) -> Floats:
         """Return a probability per text and label."""
+
+
+@dataclass(frozen=True)
+class LabelledTexts:
+    """Articles as baselines and metrics take them; arrays have the shape (articles, labels).
+
+    Attributes:
+        texts: what the annotators read of each article.
+        truth: whether an article carries a label.
+        judged: whether somebody judged that.
+        clusters: each article's cluster of near-duplicates; None where no split tells it.
+    """
+
+    texts: list[str]
+    truth: Bools
+    judged: Bools
+    clusters: Sequence[str] | None = None
+
+    @classmethod
+    def of(
+        cls, articles: Sequence[LabelledArticle], taxonomy: Taxonomy, clusters: Sequence[str] | None = None
+    ) -> LabelledTexts:
+        """Take labelled articles apart."""
+        truth, judged = label_matrix(articles, taxonomy), judged_matrix(articles, taxonomy)
+        return cls([view(article) for article in articles], truth, judged, clusters)
 
 
 @dataclass(frozen=True)
@@ -93,47 +119,58 @@ def collect(predictions: Iterable[Prediction], taxonomy: Taxonomy) -> Tagged:
     return Tagged(np.array(scores, dtype=np.float64), np.array(decisions, dtype=bool))
 
 
-def evaluate(decisions: Bools, truth: Bools, taxonomy: Taxonomy, clusters: Sequence[str] | None = None) -> Evaluation:
+def evaluate(
+    decisions: Bools,
+    truth: Bools,
+    taxonomy: Taxonomy,
+    clusters: Sequence[str] | None = None,
+    judged: Bools | None = None,
+) -> Evaluation:
     """Report the decisions, each average with its 95 % interval over documents, or over clusters where given.
 
     Example:
         >>> evaluate(decisions, truth, taxonomy).intervals["overall"]["micro_f1"].low  # doctest: +SKIP
         0.83
     """
+    seen = np.ones_like(truth) if judged is None else judged
     groups = {"overall": taxonomy.ids, "topics": taxonomy.topics, "actors": taxonomy.actors}
     intervals: dict[str, Mapping[Statistic, Interval]] = {}
     for name, ids in groups.items():
-        columns = [taxonomy.index(label) for label in ids]
-        cut = decisions[:, columns], truth[:, columns]
-        intervals[name] = {kind: bootstrap_interval(*cut, kind, clusters=clusters) for kind in _STATISTICS}
-    return Evaluation(f1_report(decisions, truth, taxonomy), intervals)
+        chosen = [taxonomy.index(label) for label in ids]
+        cut = decisions[:, chosen], truth[:, chosen]
+        intervals[name] = {
+            kind: bootstrap_interval(*cut, kind, judged=seen[:, chosen], clusters=clusters) for kind in _STATISTICS
+        }
+    return Evaluation(f1_report(decisions, truth, taxonomy, seen), intervals)
 
 
-def compare(
-    opponent: str, model: Bools, other: Bools, truth: Bools, clusters: Sequence[str] | None = None
-) -> Comparison:
+def compare(opponent: str, model: Bools, other: Bools, texts: LabelledTexts) -> Comparison:
     """Compare two systems' decisions on the same articles; a positive difference means that the model is ahead."""
-    micro, macro = (paired_bootstrap(model, other, truth, kind, clusters=clusters) for kind in _F1)
-    micro_f1, macro_f1 = (bootstrap_interval(other, truth, kind, samples=1).value for kind in _F1)
+    truth, judged, clusters = texts.truth, texts.judged, texts.clusters
+    micro, macro = (paired_bootstrap(model, other, truth, kind, judged=judged, clusters=clusters) for kind in _F1)
+    micro_f1, macro_f1 = (bootstrap_interval(other, truth, kind, judged=judged, samples=1).value for kind in _F1)
     return Comparison(opponent, micro_f1, macro_f1, micro, macro)
 
 
 def baseline_decisions(
     baseline: Baseline,
-    train: tuple[Sequence[str], Bools],
-    dev: tuple[Sequence[str], Bools, Sequence[str]],
+    train: LabelledTexts,
+    dev: LabelledTexts,
     test: Sequence[str] | None = None,
+    task: Task = "multi_label",
 ) -> Bools:
     """Fit a baseline on train and decide as the model does.
 
-    On dev (texts, truth, clusters) the thresholds are cross-fitted; on ``test`` those chosen on the whole of dev.
+    On dev the thresholds are cross-fitted; on the texts of ``test`` those chosen on the whole of dev. With
+    ``single_label`` the label with the highest score is given.
     """
-    baseline.fit(*train)
-    texts, truth, clusters = dev
-    scores = baseline.scores(texts)
+    baseline.fit(train.texts, train.truth, train.judged)
+    if task == "single_label":
+        return most_probable(baseline.scores(dev.texts if test is None else test))
+    scores = baseline.scores(dev.texts)
     if test is None:
-        return crossfit_decisions(scores, truth, clusters=clusters)
-    return baseline.scores(test) >= choose_thresholds(scores, truth)
+        return crossfit_decisions(scores, dev.truth, judged=dev.judged, clusters=dev.clusters)
+    return baseline.scores(test) >= choose_thresholds(scores, dev.truth, judged=dev.judged)
 
 
 def check_ledger(path: Path, reason: str | None) -> str:

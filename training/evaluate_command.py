@@ -18,14 +18,15 @@ if TYPE_CHECKING:
     from ..inference.tagger import Tagger
     from ..labels import Taxonomy
     from .data import LabelledArticle
-    from .evaluate import Comparison, Evaluation
-    from .metrics import Bools, Interval
+    from .evaluate import Comparison, Evaluation, LabelledTexts
+    from .metrics import Floats, Interval
+    from .opponents import Opponent
 
 _DEV_CLUSTERS = 5  # one for each fold of the cross-fitted thresholds
 _LEDGER = Path("labels/gold/test-ledger.jsonl")
 _SPLIT = Path("labels/gold/split.jsonl")
-_ABOUT = """Tags labelled articles and compares. On dev the thresholds are cross-fitted, because the bundle's own were
-chosen there; elsewhere they are the bundle's. Every look at the test split is recorded in the ledger."""
+_ABOUT = """Tags labelled articles and compares. On dev calibration and thresholds are cross-fitted, because the
+bundle's own were chosen there; elsewhere they are the bundle's. Every look at test is recorded in the ledger."""
 
 
 @dataclass(frozen=True)
@@ -48,35 +49,44 @@ def _add_arguments(parser: ArgumentParser) -> None:
     add("--reason", metavar="TEXT", help="why the test split is looked at")
     add("--ledger", type=Path, default=_LEDGER, metavar="FILE", help="default: %(default)s")
     add("-o", "--output", type=Path, metavar="report.json", help="also write everything as JSON")
+    add("--report", type=Path, metavar="FOLDER", help="on dev: also write the full report (HTML and JSON), with texts")
 
 
 def _run(arguments: Namespace) -> int:
     from ..inference.tagger import Tagger
-    from .data import data_sha256, label_matrix
-    from .evaluate import append_ledger, as_tagged, check_ledger, collect, evaluate
+    from .calibration import crossfit
+    from .data import data_sha256
+    from .evaluate import LabelledTexts, append_ledger, as_tagged, check_ledger, collect, compare, evaluate
     from .progress import watched
-    from .thresholds import crossfit_decisions
+    from .report import logits_of
 
     split = _check(arguments)
     reason = check_ledger(arguments.ledger, arguments.reason) if split == "test" else None
     tagger = Tagger.load(arguments.bundle)
-    taxonomy = tagger.taxonomy
+    taxonomy, scoring = tagger.taxonomy, tagger.bundle.scoring
     chosen = _select(arguments, split, taxonomy)
     articles = chosen.articles
-    truth = label_matrix(articles, taxonomy)
+    texts = LabelledTexts.of(articles, taxonomy, chosen.clusters)
     tagged = watched(tagger.stream(map(as_tagged, articles)), len(articles), "tagging")
     found = collect(tagged, taxonomy)
-    decisions = crossfit_decisions(found.scores, truth, clusters=chosen.clusters) if split == "dev" else found.decisions
-    result = evaluate(decisions, truth, taxonomy, chosen.clusters)
-    comparisons = _compare(arguments, split, chosen, taxonomy, decisions) if arguments.baselines else []
+    decisions = found.decisions
+    if split == "dev":
+        logits = logits_of(found.scores, scoring)
+        fitted = crossfit(logits, texts.truth, texts.clusters, judged=texts.judged, task=scoring.task)
+        decisions = fitted.decisions
+    result = evaluate(decisions, texts.truth, taxonomy, texts.clusters, texts.judged)
+    opponents = _opponents(arguments, tagger, texts if split == "test" else None) if arguments.baselines else []
+    comparisons = [compare(one.name, decisions, one.decisions, texts) for one in opponents if one.decisions is not None]
     facts = _facts(tagger, split, chosen.path, data_sha256(articles), result)
     if reason is not None:
         append_ledger(arguments.ledger, {**facts, "reason": reason})
     if arguments.output:
         details = {"evaluation": result.to_dict(), "comparisons": [asdict(comparison) for comparison in comparisons]}
         _write(arguments.output, facts | details)
-    own = evaluate(found.decisions, truth, taxonomy, chosen.clusters) if split == "dev" else None
-    _show(facts, result, own, comparisons)
+    if arguments.report:
+        _write_report(arguments.report, tagger, chosen, found.scores, opponents)
+    own = evaluate(found.decisions, texts.truth, taxonomy, texts.clusters, texts.judged) if split == "dev" else None
+    _show(facts, result, own, comparisons, [one for one in opponents if one.decisions is None])
     return 0
 
 
@@ -93,6 +103,8 @@ def _check(arguments: Namespace) -> str | None:
         raise WusumError("evaluate: --baselines learns from the train part; choose --split dev or --split test")
     if arguments.baselines and not data.is_dir():
         raise WusumError(f"{data}: --baselines needs the folder that holds train.jsonl; give --data DIR")
+    if arguments.report and split != "dev":
+        raise WusumError("evaluate: --report shows articles with their errors, so it is for dev only; say --split dev")
     if arguments.output and not arguments.output.absolute().parent.is_dir():
         raise WusumError(
             f"{arguments.output}: cannot write the report, its folder does not exist; name another with -o"
@@ -125,28 +137,30 @@ def _part(split_file: Path, path: Path, articles: list[LabelledArticle], part: s
     return _Selection(path, chosen, clusters)
 
 
-def _compare(
-    arguments: Namespace, split: str | None, chosen: _Selection, taxonomy: Taxonomy, decisions: Bools
-) -> list[Comparison]:
-    from rich.console import Console
+def _opponents(arguments: Namespace, tagger: Tagger, test: LabelledTexts | None) -> list[Opponent]:
+    from .data import read_labelled
+    from .evaluate import LabelledTexts
+    from .opponents import fit_opponents
 
-    from .baseline import KeywordBaseline, TfidfBaseline
-    from .data import label_matrix, read_labelled
-    from .evaluate import Baseline, baseline_decisions, compare, view
-
+    taxonomy = tagger.taxonomy
     path = arguments.data / "train.jsonl"
     articles = read_labelled(path, taxonomy)
     train, dev = (_part(arguments.split_file, path, articles, part) for part in ("train", "dev"))
-    learn = [view(article) for article in train.articles], label_matrix(train.articles, taxonomy)
-    tune = [view(article) for article in dev.articles], label_matrix(dev.articles, taxonomy), dev.clusters or []
-    test = [view(article) for article in chosen.articles] if split == "test" else None
-    truth = label_matrix(chosen.articles, taxonomy)
-    opponents: dict[str, Baseline] = {"TF-IDF + linear": TfidfBaseline(), "keywords": KeywordBaseline(taxonomy)}
-    with Console(stderr=True).status("fitting the opponents, about a minute"):  # shows on a terminal only
-        return [
-            compare(name, decisions, baseline_decisions(opponent, learn, tune, test), truth, chosen.clusters)
-            for name, opponent in opponents.items()
-        ]
+    learn, tune = (LabelledTexts.of(part.articles, taxonomy, part.clusters) for part in (train, dev))
+    return fit_opponents(taxonomy, learn, tune, test, tagger.bundle.scoring.task)
+
+
+def _write_report(
+    folder: Path, tagger: Tagger, chosen: _Selection, scores: Floats, opponents: Sequence[Opponent]
+) -> None:
+    from .report import Subject, build_report, logits_of, write_report
+
+    bundle = tagger.bundle
+    manifest = {key: getattr(bundle, key) for key in ("name", "version", "training")} | {"task": bundle.scoring.task}
+    logits = logits_of(scores, bundle.scoring)
+    clusters = chosen.clusters or []
+    subject = Subject(manifest, bundle.taxonomy, chosen.articles, logits, clusters, opponents=opponents)
+    write_report(folder, build_report(subject))
 
 
 def _facts(tagger: Tagger, split: str | None, path: Path, data_hash: str, result: Evaluation) -> dict[str, Any]:
@@ -178,7 +192,13 @@ def _write(path: Path, content: dict[str, Any]) -> None:
         raise WusumError(f"{path}: cannot write the report ({fault.strerror}); name another file with -o") from fault
 
 
-def _show(facts: dict[str, Any], result: Evaluation, own: Evaluation | None, comparisons: Sequence[Comparison]) -> None:
+def _show(
+    facts: dict[str, Any],
+    result: Evaluation,
+    own: Evaluation | None,
+    comparisons: Sequence[Comparison],
+    absent: Sequence[Opponent],
+) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -190,11 +210,13 @@ def _show(facts: dict[str, Any], result: Evaluation, own: Evaluation | None, com
     if own is not None:
         micro, macro = (own.intervals["overall"][kind].value for kind in ("micro_f1", "macro_f1"))
         console.print(
-            "Thresholds are cross-fitted on dev. With the bundle's own, which were chosen on dev: "
+            "Calibration and thresholds are cross-fitted on dev. With the bundle's own, which were chosen on dev: "
             f"micro {micro:.3f}, macro {macro:.3f}."
         )
     if comparisons:
         console.print(_comparison_table(comparisons))
+    for one in absent:
+        console.print(f"{one.name}: not compared: {one.absent}", markup=False)
 
 
 def _label_table(result: Evaluation) -> Table:

@@ -1,20 +1,39 @@
-"""From the trained network to ONNX: one article a call, fp32 and int8."""
+"""From the trained network to ONNX, one article a call: fp32, or 8-bit with dynamic or with measured ranges."""
 
 from __future__ import annotations
 
 import logging
+import shutil
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import onnx
 import torch
-from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_dynamic,
+    quantize_static,
+)
 from torch import nn
 
+from ..inference.features import Features
+from ..labels.errors import WusumError
+from .config import ExportConfig
 from .model import ATTENTION, ArticleTagger
+from .progress import watched
 
 HEAD = "head"
 SCOPES = "pkg.torch.onnx.name_scopes"  # where the exporter notes which module a node comes from
+QUANTISED = ("MatMul", "Gather")
+CALIBRATION_ARTICLES = 128  # spread over the training part; more hardly move the ranges
 
 
 class OneArticle(nn.Module):
@@ -28,57 +47,147 @@ class OneArticle(nn.Module):
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Map ids and mask (windows, tokens) to logits (labels,)."""
-        # The encoder takes a ready additive mask as it is, which keeps its mask-building code out of the graph.
+        # The supported families take a ready additive mask as it is, which keeps mask-building code out of the graph.
         additive = (1.0 - attention_mask[:, None, None, :].float()) * -1e4
         hidden = self.encoder(input_ids=input_ids, attention_mask=additive).last_hidden_state
-        logits: torch.Tensor = self.head(hidden.flatten(0, 1).unsqueeze(0), attention_mask.flatten().unsqueeze(0))
+        logits: torch.Tensor = self.head(hidden.unsqueeze(0), attention_mask.unsqueeze(0))
         return logits.squeeze(0)
 
 
+def export_model(model: ArticleTagger, config: ExportConfig, features: Sequence[Features], full: Path) -> Path:
+    """Export a network in the precision of the recipe; return the file to be served, which lies beside ``full``.
+
+    Args:
+        model: the trained network; it is moved to the CPU.
+        config: names the precision.
+        features: training articles; those of dev must not steer what is judged on them.
+        full: where the fp32 model goes, from which the others are made.
+
+    Raises:
+        WusumError: the encoder or head cannot be exported.
+    """
+    export_fp32(model, full)
+    served = full.with_name("model-served.onnx")
+    if config.precision == "fp32":
+        shutil.copyfile(full, served)
+        strip_provenance(served)
+    elif config.precision == "int8_static":
+        quantise_static(full, served, features)
+    else:
+        quantise_dynamic(full, served)
+    return served
+
+
 def export_fp32(model: ArticleTagger, path: Path) -> None:
-    """Write the network as an fp32 ONNX file with inputs ``input_ids``, ``attention_mask`` and output ``logits``."""
-    model = model.float().eval()
+    """Write the network as an fp32 ONNX file with inputs ``input_ids``, ``attention_mask`` and output ``logits``.
+
+    Raises:
+        WusumError: torch cannot trace the encoder.
+    """
+    model = model.cpu().float().eval()
     model.encoder.set_attn_implementation(ATTENTION)
     ids = torch.ones(2, 16, dtype=torch.long)
     dynamic = {0: torch.export.Dim("windows", max=64), 1: torch.export.Dim("tokens", max=8192)}
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        torch.onnx.export(
-            OneArticle(model).eval(),
-            (ids, torch.ones_like(ids)),
-            str(path),
-            input_names=["input_ids", "attention_mask"],
-            output_names=["logits"],
-            dynamic_shapes=(dynamic, dynamic),
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+    with _quiet(), torch.no_grad():
+        try:
+            torch.onnx.export(
+                OneArticle(model).eval(),
+                (ids, torch.ones_like(ids)),
+                str(path),
+                input_names=["input_ids", "attention_mask"],
+                output_names=["logits"],
+                dynamic_shapes=(dynamic, dynamic),
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as fault:
+            name = type(model.encoder).__name__
+            reason = str(fault.__cause__ or fault).strip().splitlines()[0]
+            message = f"{name} cannot be exported to ONNX ({reason}); train with a BERT-like encoder"
+            raise WusumError(message) from fault
 
 
-def quantise(source: Path, target: Path) -> None:
+def quantise_dynamic(source: Path, target: Path) -> None:
     """Write an int8 copy: weights of matrix products and embeddings in 8 bits, activations scaled per article.
 
     The head stays in fp32: it is one product in a thousand and its rounding would go straight into the scores.
     """
-    head = [node.name for node in onnx.load(source).graph.node if _in_head(node)]
-    quantize_dynamic(
-        source,
-        target,
-        op_types_to_quantize=["MatMul", "Gather"],
-        per_channel=True,
-        weight_type=QuantType.QInt8,
-        nodes_to_exclude=head,
-    )
-    _strip_provenance(target)
+    with _quiet():
+        quantize_dynamic(
+            source,
+            target,
+            op_types_to_quantize=list(QUANTISED),
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=_head_nodes(source),
+        )
+    strip_provenance(target)
+
+
+def quantise_static(source: Path, target: Path, features: Sequence[Features]) -> None:
+    """Write an int8 copy whose activations have fixed ranges, measured on articles: nothing is measured while serving.
+
+    The ranges are the means of the articles' own (a moving average, which one freak activation does not stretch).
+    Products of two activations, inside attention, stay in fp32, and so does the head.
+    """
+    with _quiet():
+        quantize_static(
+            source,
+            target,
+            FeatureReader(features[:: max(1, len(features) // CALIBRATION_ARTICLES)]),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=list(QUANTISED),
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            activation_type=QuantType.QUInt8,
+            calibrate_method=CalibrationMethod.MinMax,
+            nodes_to_exclude=_head_nodes(source),
+            extra_options={
+                "MatMulConstBOnly": True,
+                "OpTypesToExcludeOutputQuantization": ["MatMul"],
+                "CalibMovingAverage": True,
+            },
+        )
+    strip_provenance(target)
+
+
+class FeatureReader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime ships no types
+    """Hands articles to the quantiser, one after the other."""
+
+    def __init__(self, features: Sequence[Features]) -> None:
+        """Take the articles' features."""
+        self._rows: Iterator[Features] = watched(features, len(features), "measuring ranges")
+
+    def get_next(self) -> dict[str, npt.NDArray[np.int64]] | None:
+        """Return the next article's inputs, or None after the last."""
+        one = next(self._rows, None)
+        return None if one is None else {"input_ids": one.ids, "attention_mask": one.mask}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back the advice that torch and onnxruntime log while they export: none of it is for users."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _head_nodes(source: Path) -> list[str]:
+    graph: Any = onnx.load(source).graph
+    return [node.name for node in graph.node if _in_head(node)]
 
 
 def _in_head(node: onnx.NodeProto) -> bool:
     return any(entry.key == SCOPES and f"'{HEAD}'" in entry.value for entry in node.metadata_props)
 
 
-def _strip_provenance(path: Path) -> None:
+def strip_provenance(path: Path) -> None:
     """Take out what the exporter notes about its source lines: it names folders of the machine that trained."""
     model = onnx.load(path)
     for item in (*model.graph.node, *model.graph.value_info, *model.graph.initializer, model.graph):

@@ -1,4 +1,4 @@
-"""How good decisions are, and how sure one can be of it: F1 reports and bootstrap intervals, in numpy alone.
+"""How good decisions are, and how sure one can be of it: F1, average precision, bootstrap intervals, in numpy alone.
 
 ``decisions`` and ``truth`` are boolean arrays of shape (documents, labels); ``judged``, where given, has the same
 shape and is False where an annotator did not judge a label: such cells count nowhere.
@@ -21,6 +21,7 @@ from ..labels import Taxonomy
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 Statistic = Literal["micro_f1", "macro_f1", "exact_match"]
 
 _CELLS_AT_ONCE = 8_000_000  # resampling weights held in memory at a time: 64 MB
@@ -129,30 +130,30 @@ def f1_report(
     if hits.tp.shape[1] != len(taxonomy):
         raise ValueError(f"{hits.tp.shape[1]} columns, but the taxonomy has {len(taxonomy)} labels")
     totals = Hits(*(table.sum(axis=0) for table in hits))
-    shares = np.stack(_scores(totals), axis=1).tolist()
+    shares = np.stack(ratios(totals), axis=1).tolist()
     counts = np.stack([totals.tp + totals.fn, totals.tp + totals.fp], axis=1).astype(int).tolist()
     labels = tuple(LabelScores(label.id, label.kind, *shares[k], *counts[k]) for k, label in enumerate(taxonomy.labels))
     topics, actors = ([taxonomy.index(i) for i in ids] for ids in (taxonomy.topics, taxonomy.actors))
     return Report(
         documents=len(hits.tp),
-        overall=_averages(totals, range(len(taxonomy))),
-        topics=_averages(totals, topics),
-        actors=_averages(totals, actors),
+        overall=averages(totals, range(len(taxonomy))),
+        topics=averages(totals, topics),
+        actors=averages(totals, actors),
         exact_match=float(_exact_columns(hits)[:, 0].mean()),
         labels=labels,
     )
 
 
-def _averages(totals: Hits, columns: Sequence[int]) -> Averages:
+def averages(totals: Hits, columns: Sequence[int]) -> Averages:
     """Micro and macro averages over some columns of the per-label totals."""
     chosen = Hits(*(total[list(columns)] for total in totals))
-    micro = _scores(Hits(*(np.asarray(total.sum()) for total in chosen)))
+    micro = ratios(Hits(*(np.asarray(total.sum()) for total in chosen)))
     carried = chosen.tp + chosen.fn > 0
-    macro = [float(score[carried].mean()) if carried.any() else 0.0 for score in _scores(chosen)]
+    macro = [float(score[carried].mean()) if carried.any() else 0.0 for score in ratios(chosen)]
     return Averages(Scores(*map(float, micro)), Scores(*macro))
 
 
-def _scores(hits: Hits) -> tuple[Floats, Floats, Floats]:
+def ratios(hits: Hits) -> tuple[Floats, Floats, Floats]:
     """Precision, recall and F1 of each cell of the given totals."""
     tp, fp, fn = hits
     return _ratio(tp, tp + fp), _ratio(tp, tp + fn), _ratio(2 * tp, 2 * tp + fp + fn)
@@ -161,6 +162,33 @@ def _scores(hits: Hits) -> tuple[Floats, Floats, Floats]:
 def _ratio(numerator: Floats, denominator: Floats) -> Floats:
     """The quotient, with 0/0 = 0."""
     return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
+
+
+def average_precision(
+    scores: npt.ArrayLike, truth: npt.ArrayLike, judged: npt.ArrayLike | None = None, times: npt.ArrayLike | None = None
+) -> Floats:
+    """Average precision of each label, shape (labels,): the sum of (R_n - R_{n-1}) P_n over its distinct scores.
+
+    ``times`` says how often each document counts (default: once); of shape (samples, documents) it gives the average
+    precision of every sample, shape (samples, labels). A label without positives gets 0.
+
+    Example:
+        >>> average_precision([[0.9], [0.8], [0.7]], [[True], [False], [True]]).round(3).tolist()
+        [0.833]
+    """
+    values, true = np.asarray(scores, dtype=np.float64), np.asarray(truth, dtype=bool)
+    seen = np.ones_like(true) if judged is None else np.asarray(judged, dtype=bool)
+    weights = np.ones((1, len(true))) if times is None else np.asarray(times, dtype=np.float64)
+    found = np.zeros((len(weights), true.shape[1]))
+    for k in np.flatnonzero((true & seen).any(axis=0)):
+        order = np.flatnonzero(seen[:, k])
+        order = order[np.argsort(-values[order, k], kind="stable")]
+        ends = np.flatnonzero(np.diff(values[order, k], append=-np.inf))  # equal scores are one step
+        counts = weights[:, order]
+        hits, given = (np.cumsum(part, axis=1)[:, ends] for part in (counts * true[order, k], counts))
+        steps = np.diff(hits, axis=1, prepend=0.0)
+        found[:, k] = _ratio((steps * _ratio(hits, given)).sum(axis=1), hits[:, -1])
+    return found if times is not None else found[0]
 
 
 def bootstrap_interval(
@@ -187,9 +215,9 @@ def bootstrap_interval(
         Interval(value=1.0, low=1.0, high=1.0, level=0.95)
     """
     columns, value = _STATISTICS[statistic]
-    table = _by_cluster(columns(count_hits(decisions, truth, judged)), clusters)
-    drawn = np.concatenate([value(sums) for sums in _resampled(table, samples, seed)])
-    return _interval(float(value(table.sum(axis=0, keepdims=True))[0]), drawn, level)
+    table = by_cluster(columns(count_hits(decisions, truth, judged)), clusters)
+    drawn = np.concatenate([value(times @ table) for times in draw_counts(len(table), samples, seed)])
+    return interval(float(value(table.sum(axis=0, keepdims=True))[0]), drawn, level)
 
 
 def paired_bootstrap(
@@ -216,19 +244,19 @@ def paired_bootstrap(
     columns, value = _STATISTICS[statistic]
     tables = [columns(count_hits(decisions, truth, judged)) for decisions in (decisions_a, decisions_b)]
     width = tables[0].shape[1]
-    table = _by_cluster(np.hstack(tables), clusters)
-    total = table.sum(axis=0, keepdims=True)
-    sums = [total, *_resampled(table, samples, seed)]
+    table = by_cluster(np.hstack(tables), clusters)
+    sums = [table.sum(axis=0, keepdims=True), *(times @ table for times in draw_counts(len(table), samples, seed))]
     differences = [value(part[:, :width]) - value(part[:, width:]) for part in sums]
-    return _interval(float(differences[0][0]), np.concatenate(differences[1:]), level)
+    return interval(float(differences[0][0]), np.concatenate(differences[1:]), level)
 
 
-def _interval(value: float, drawn: Floats, level: float) -> Interval:
+def interval(value: float, drawn: Floats, level: float = 0.95) -> Interval:
+    """An estimate with the percentile interval of what was drawn."""
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return Interval(value, float(low), float(high), level)
 
 
-def _by_cluster(table: Floats, clusters: npt.ArrayLike | None) -> Floats:
+def by_cluster(table: Floats, clusters: npt.ArrayLike | None) -> Floats:
     """One row per cluster: the sum of its documents' rows."""
     if clusters is None:
         return table
@@ -241,19 +269,17 @@ def _by_cluster(table: Floats, clusters: npt.ArrayLike | None) -> Floats:
     return sums
 
 
-def _resampled(table: Floats, samples: int, seed: int) -> Iterator[Floats]:
-    """Column sums of ``samples`` resamples of the rows, in parts of shape (some samples, columns).
+def draw_counts(rows: int, samples: int, seed: int) -> Iterator[Floats]:
+    """How often each of ``rows`` rows is drawn in each of ``samples`` resamples, in parts (some samples, rows).
 
-    A resample draws as many rows as there are, with replacement, so how often each row is drawn is multinomial and one
-    matrix product sums every resample of a part.
+    A resample draws as many rows as there are, with replacement; ``counts @ table`` sums every resample of a part.
     """
-    generator, rows = np.random.default_rng(seed), len(table)
+    generator = np.random.default_rng(seed)
     step = max(1, _CELLS_AT_ONCE // rows)
     for start in range(0, samples, step):
         size = min(step, samples - start)
         drawn = generator.integers(rows, size=(size, rows)) + rows * np.arange(size)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows)
-        yield times.astype(np.float64) @ table
+        yield np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows).astype(np.float64)
 
 
 def _micro_columns(hits: Hits) -> Floats:
@@ -261,13 +287,13 @@ def _micro_columns(hits: Hits) -> Floats:
 
 
 def _micro_value(sums: Floats) -> Floats:
-    return _scores(Hits(*sums.T))[2]
+    return ratios(Hits(*sums.T))[2]
 
 
 def _macro_value(sums: Floats) -> Floats:
     hits = Hits(*np.split(sums, 3, axis=1))
     carried = hits.tp + hits.fn > 0
-    return _ratio((_scores(hits)[2] * carried).sum(axis=1), carried.sum(axis=1).astype(np.float64))
+    return _ratio((ratios(hits)[2] * carried).sum(axis=1), carried.sum(axis=1).astype(np.float64))
 
 
 def _exact_columns(hits: Hits) -> Floats:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .metrics import Bools, Floats
+from .metrics import Bools, Floats, Ints
 
 DEFAULT_SHRINKAGE = 10.0
 
@@ -79,11 +79,7 @@ def crossfit_decisions(
         (4, 1)
     """
     probabilities, true, seen = _checked(scores, truth, judged)
-    names = np.arange(len(true)) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
-    groups = int(names.max()) + 1
-    if names.shape != (len(true),) or not 2 <= folds <= groups:
-        raise ValueError(f"{folds} folds over {groups} clusters of {len(true)} documents: expected 2 folds to one each")
-    fold = (np.random.default_rng(seed).permutation(groups) % folds)[names]
+    fold = fold_numbers(len(true), folds, seed, clusters)
     decisions = np.zeros(true.shape, dtype=bool)
     for number in range(folds):
         rest, here = fold != number, fold == number
@@ -91,6 +87,36 @@ def crossfit_decisions(
             probabilities[rest], true[rest], shrinkage, seen[rest]
         )
     return decisions
+
+
+def most_probable(probabilities: npt.ArrayLike) -> Bools:
+    """Return the decisions of a single-label scheme: True at the highest value of each row, the first of equal ones.
+
+    Example:
+        >>> most_probable([[0.2, 0.8]]).tolist()
+        [[False, True]]
+    """
+    values = np.asarray(probabilities)
+    decisions: Bools = np.arange(values.shape[1]) == values.argmax(axis=1)[:, None]
+    return decisions
+
+
+def fold_numbers(documents: int, folds: int, seed: int = 0, clusters: npt.ArrayLike | None = None) -> Ints:
+    """Return each document's fold, 0 to ``folds`` - 1, shape (documents,); a cluster stays in one fold.
+
+    Raises:
+        ValueError: fewer than two folds, fewer documents (or clusters) than folds, or not one cluster per document.
+
+    Example:
+        >>> sorted(fold_numbers(4, 2).tolist())
+        [0, 0, 1, 1]
+    """
+    names = np.arange(documents) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
+    groups = int(names.max()) + 1
+    if names.shape != (documents,) or not 2 <= folds <= groups:
+        raise ValueError(f"{folds} folds over {groups} clusters of {documents} documents: expected 2 folds to one each")
+    numbers: Ints = (np.random.default_rng(seed).permutation(groups) % folds)[names]
+    return numbers
 
 
 def _checked(scores: npt.ArrayLike, truth: npt.ArrayLike, judged: npt.ArrayLike | None) -> tuple[Floats, Bools, Bools]:

@@ -1,42 +1,89 @@
-"""The transformers Trainer, set up from a recipe."""
+"""The transformers Trainer, set up from a recipe.
+
+Same seed, machine, thread count and number of processes give the same weights on CPU, bit for bit, also when the run
+was killed and went on from a checkpoint in between. On a GPU the order of additions may differ from run to run.
+"""
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import save_file
+from torch import nn
 from torch.utils.data import Sampler
-from transformers import EvalPrediction, Trainer, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import EvalPrediction, PrinterCallback, Trainer, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.utils import SAFE_WEIGHTS_NAME
 
+from ..inference.progress import say
 from ..labels import Taxonomy
 from ..labels.errors import WusumError
 from .batches import Collator, FeatureDataset, LengthGroupedSampler
-from .config import OptimisationConfig
+from .callbacks import SaveWithinEpoch, ShowProgress, StopEarly
+from .checkpoints import (
+    SCORE,
+    average_weights,
+    checkpoint_at,
+    chosen_steps,
+    evaluated_scores,
+    keep_only,
+    last_complete_checkpoint,
+    load_weights,
+    needed_steps,
+    new_checkpoint,
+    out_of_patience,
+    read_state,
+    remove_incomplete,
+)
+from .config import OptimisationConfig, Task
+from .device import (
+    has_bf16,
+    is_main_process,
+    join_processes,
+    resolve_device,
+    share_of_batch,
+    uses_bf16,
+    wait_for_all,
+)
 from .metrics import f1_report
 from .model import ArticleTagger, parameter_groups
+from .sharding import BlankableDataset, WholeBatchSampler
 from .thresholds import crossfit_decisions
 
-BEST_BY = "micro_f1"
+Score = Callable[[EvalPrediction], dict[str, float]]
 
 
 class ArticleTrainer(Trainer):
-    """A Trainer with length-grouped batches and learning rates by layer."""
+    """A Trainer with length-grouped batches, learning rates by layer, and checkpoints that are whole or not there.
 
-    def __init__(self, model: ArticleTagger, *, optimisation: OptimisationConfig, **options: Any) -> None:
-        """Take the recipe's optimisation section besides the Trainer's own arguments."""
-        super().__init__(model, **options)
+    The loss of an update is the mean over all cells that were judged in it, whichever process and whichever of the
+    accumulated steps they are in.
+    """
+
+    loss_is_scaled_for_ga = True  # compute_loss divides by the cells of all accumulated steps
+
+    def __init__(
+        self, model: ArticleTagger, *, train: FeatureDataset, task: Task, optimisation: OptimisationConfig, **more: Any
+    ) -> None:
+        """Take the training articles and the recipe's optimisation section besides the Trainer's own arguments."""
+        args: TrainingArguments = more["args"]
+        super().__init__(model, train_dataset=BlankableDataset(train), **more)
         self._network = model
         self._optimisation = optimisation
+        self._task = task
+        self._cells = 1.0
+        order = LengthGroupedSampler(train.widths, optimisation.batch_size, optimisation.seed)
+        self._order = WholeBatchSampler(order, optimisation.batch_size) if args.world_size > 1 else order
+        self._clocks = time.monotonic(), time.process_time()
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        dataset = train_dataset if train_dataset is not None else self.train_dataset
-        if not isinstance(dataset, FeatureDataset):
-            raise TypeError(f"expected a FeatureDataset, got {type(dataset).__name__}")
-        return LengthGroupedSampler(dataset.widths, self.args.train_batch_size, self._optimisation.seed)
+        return self._order
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Create AdamW with the recipe's parameter groups."""
@@ -51,6 +98,56 @@ class ArticleTrainer(Trainer):
             self.optimizer = torch.optim.AdamW(groups, fused=True)
         return self.optimizer
 
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Any]:
+        """Fetch the batches of one update and count what was judged in them, over all processes."""
+        # accelerate does not hand the epoch on to the sampler where several processes go on in the middle of one.
+        self._order.set_epoch(int(self.state.epoch or 0))
+        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        judged = sum((self._judged(batch["labels"]) for batch in batches), torch.zeros(()))
+        self._cells = float(self.accelerator.reduce(judged.to(device), "sum").clamp(min=1))
+        return batches, items
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Return this process's share of the update's loss; in evaluation the mean over the batch."""
+        outputs = model(**inputs)
+        loss = outputs["loss"]
+        if model.training:
+            # Gradients are averaged over the processes, and what counts is their sum.
+            share = self._judged(inputs["labels"]) / self._cells * self.accelerator.num_processes
+            loss = loss * share
+        return (loss, outputs) if return_outputs else loss
+
+    def _judged(self, labels: torch.Tensor) -> torch.Tensor:
+        """Return by what the loss of a batch is divided: judged cells, or articles where each has one label."""
+        judged = ~labels.isnan()
+        return (judged.all(1) if self._task == "single_label" else judged).sum()
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Note the seconds since the last entry besides what the Trainer notes."""
+        clocks = time.monotonic(), time.process_time()
+        seconds, cpu_seconds = (now - before for now, before in zip(clocks, self._clocks, strict=True))
+        self._clocks = clocks
+        super().log(logs | {"seconds": seconds, "cpu_seconds": cpu_seconds}, start_time)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        folder = Path(str(self.args.output_dir))
+        with new_checkpoint(folder, self.state.global_step) as part:
+            self._save_rng_state(str(part))
+            self._save_optimizer_and_scheduler(str(part))
+            if is_main_process():
+                weights = {name: tensor.contiguous() for name, tensor in self._network.state_dict().items()}
+                save_file(weights, part / SAFE_WEIGHTS_NAME)
+                self.state.save_to_json(str(part / TRAINER_STATE_NAME))
+        if is_main_process():
+            keep_only(folder, needed_steps(evaluated_scores(self.state.log_history), self._optimisation.average))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        self._network.load_state_dict(load_weights(Path(resume_from_checkpoint)))
+
 
 def fine_tune(
     model: ArticleTagger,
@@ -61,80 +158,153 @@ def fine_tune(
     pad: int,
     optimisation: OptimisationConfig,
     folder: Path,
+    task: Task = "multi_label",
+    clusters: Sequence[str] | None = None,
 ) -> None:
-    """Fine-tune ``model`` in place; resumes from the last checkpoint in ``folder``.
+    """Fine-tune ``model`` in place; goes on from the last checkpoint in ``folder``.
 
     What stays is the epoch with the best dev micro-F1, or the average of the last epochs where the recipe asks for it.
+    Dev decisions come from thresholds fitted on other articles of dev (cross-fitted), or are the best label of each
+    article in a ``single_label`` task. Started by ``accelerate launch``, every process calls this and gets the same
+    weights; the main one writes.
 
-    Dev decisions come from thresholds fitted on other articles of dev (cross-fitted).
-    """
-
-    def score(outcome: EvalPrediction) -> dict[str, float]:
-        probabilities = 1 / (1 + np.exp(-np.asarray(outcome.predictions, dtype=np.float64)))
-        truth = np.asarray(outcome.label_ids) > 0
-        report = f1_report(crossfit_decisions(probabilities, truth), truth, taxonomy)
-        return {"micro_f1": report.overall.micro.f1, "macro_f1": report.overall.macro.f1}
-
-    trainer = ArticleTrainer(
-        model,
-        args=_arguments(optimisation, len(train), folder),
-        train_dataset=train,
-        eval_dataset=dev,
-        data_collator=Collator(pad),
-        compute_metrics=score,
-        optimisation=optimisation,
-    )
-    last = get_last_checkpoint(str(folder)) if folder.is_dir() else None  # type: ignore[no-untyped-call]
-    trainer.train(resume_from_checkpoint=last)
-    if optimisation.average > 1:
-        model.load_state_dict(average_checkpoints(folder, optimisation.average))
-
-
-def average_checkpoints(folder: Path, count: int) -> dict[str, torch.Tensor]:
-    """Return the mean of the weights of the last ``count`` checkpoints (Izmailov et al. 2018, equal weights).
+    Args:
+        model: the network; its ``loss`` is minimised.
+        train: articles to learn from; NaN targets give no loss.
+        dev: articles that choose the epoch; NaN targets are not scored.
+        taxonomy: the labels, in the order of the targets' columns.
+        pad: token id of padding.
+        optimisation: how it is learned.
+        folder: where checkpoints go.
+        task: any number of labels per article, or exactly one.
+        clusters: each dev article's cluster of near-duplicates; one cluster is never on both sides of a threshold.
 
     Raises:
-        WusumError: there are fewer checkpoints.
+        WusumError: a GPU asked for and absent, a batch that does not divide over the processes, more epochs to average
+            than there are, a checkpoint that cannot be written, or ``torch.compile`` failed.
+        KeyboardInterrupt: Ctrl-C, after a checkpoint where this process is alone.
     """
-    checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))[-count:]
-    if len(checkpoints) < count:
-        raise WusumError(f"{folder}: {len(checkpoints)} checkpoints, optimisation.average asks for {count}")
-    states = [load_file(checkpoint / "model.safetensors") for checkpoint in checkpoints]
-    return {name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]}
+    if optimisation.average > math.ceil(optimisation.epochs):
+        found = f"{optimisation.average} epochs of {optimisation.epochs:g}"
+        raise WusumError(f"optimisation.average: {found}; set it to the number of epochs or less")
+    processes = join_processes(optimisation.device)
+    updates = math.ceil(math.ceil(len(train) / optimisation.batch_size) / optimisation.accumulation)
+    saving, showing = SaveWithinEpoch(optimisation.checkpoint_steps, updates), ShowProgress()
+    trainer = ArticleTrainer(
+        model,
+        train=train,
+        task=task,
+        optimisation=optimisation,
+        args=_arguments(optimisation, updates, processes.num_processes, folder),
+        eval_dataset=dev,
+        data_collator=Collator(pad, train.window),
+        compute_metrics=scorer(model, taxonomy, task, clusters),
+        callbacks=[saving, StopEarly(optimisation.patience), showing],
+    )
+    trainer.remove_callback(PrinterCallback)
+    if processes.process_index:
+        torch.manual_seed(optimisation.seed + processes.process_index)  # dropout must not repeat on every process
+    if is_main_process():
+        remove_incomplete(folder)
+    wait_for_all()
+    last = last_complete_checkpoint(folder)
+    try:
+        if last is None or not _is_finished(last, optimisation):
+            if processes.num_processes > 1:
+                _run(trainer, last, optimisation)
+            else:
+                with saving.stops_when_interrupted():
+                    _run(trainer, last, optimisation)
+    finally:
+        showing.close()
+    trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)  # takes autocast off again
+    last = last_complete_checkpoint(folder)
+    if last is None:
+        raise WusumError(f"{folder}: holds no checkpoint any more; start again")
+    scores = evaluated_scores(read_state(last)["log_history"])
+    if is_main_process():
+        keep_only(folder, needed_steps(scores, optimisation.average))  # a run that was killed right before did not
+    model.load_state_dict(
+        average_weights([checkpoint_at(folder, step) for step in chosen_steps(scores, optimisation.average)])
+    )
 
 
-def _arguments(optimisation: OptimisationConfig, articles: int, folder: Path) -> TrainingArguments:
-    updates = optimisation.epochs * articles / (optimisation.batch_size * optimisation.accumulation)
-    return TrainingArguments(
+def _run(trainer: ArticleTrainer, last: Path | None, optimisation: OptimisationConfig) -> None:
+    try:
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    except RuntimeError as fault:
+        if not (optimisation.compile and type(fault).__module__.startswith(("torch._dynamo", "torch._inductor"))):
+            raise
+        reason = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
+        raise WusumError(f"optimisation.compile: torch.compile failed ({reason}); set it to false") from fault
+
+
+def _is_finished(checkpoint: Path, optimisation: OptimisationConfig) -> bool:
+    """Return whether nothing is left to learn after ``checkpoint``; the Trainer would make one more update."""
+    state = read_state(checkpoint)
+    scores = evaluated_scores(state["log_history"])
+    if state["global_step"] not in scores:
+        return False
+    return state["global_step"] >= state["max_steps"] or out_of_patience(scores.values(), optimisation.patience)
+
+
+def scorer(model: ArticleTagger, taxonomy: Taxonomy, task: Task, clusters: Sequence[str] | None) -> Score:
+    """Return the function that scores dev: loss, micro-F1 and macro-F1 over the cells that were judged."""
+
+    def score(outcome: EvalPrediction) -> dict[str, float]:
+        logits, labels = (np.asarray(part, dtype=np.float32) for part in (outcome.predictions, outcome.label_ids))
+        if not np.isfinite(logits).all():
+            lost = "the network's scores are no numbers any more; lower it and delete the run's checkpoints"
+            raise WusumError(f"optimisation.learning_rate: {lost}")
+        judged, truth = ~np.isnan(labels), np.nan_to_num(labels) > 0.5
+        if task == "single_label":
+            decisions = np.arange(logits.shape[1]) == logits.argmax(1, keepdims=True)
+        else:
+            probabilities = 1 / (1 + np.exp(-logits.astype(np.float64)))
+            decisions = crossfit_decisions(probabilities, truth, judged=judged, clusters=clusters)
+        overall = f1_report(decisions, truth, taxonomy, judged).overall
+        # The Trainer's own dev loss is the mean of the batches' means, which depends on how dev was cut into them.
+        device = next(model.parameters()).device
+        with torch.no_grad():
+            loss = model.loss(torch.from_numpy(logits).to(device), torch.from_numpy(labels).to(device)).item()
+        return {"loss": loss, SCORE: overall.micro.f1, "macro_f1": overall.macro.f1}
+
+    return score
+
+
+def _arguments(optimisation: OptimisationConfig, updates: int, processes: int, folder: Path) -> TrainingArguments:
+    """Return the Trainer's settings for a recipe with so many updates an epoch."""
+    device = resolve_device(optimisation.device)
+    bf16 = uses_bf16(optimisation.precision, optimisation.device)
+    if bf16 and not has_bf16(device) and is_main_process():
+        say(f"optimisation.precision: this {device.type} has no bf16 instructions; fp32 is faster here")
+    share = share_of_batch(optimisation.batch_size, processes)
+    arguments = TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=optimisation.epochs,
-        per_device_train_batch_size=optimisation.batch_size,
-        per_device_eval_batch_size=optimisation.batch_size * 2,
+        per_device_train_batch_size=share,
+        per_device_eval_batch_size=share * 2,
         gradient_accumulation_steps=optimisation.accumulation,
         learning_rate=optimisation.learning_rate,
         lr_scheduler_type="linear",
-        warmup_steps=round(optimisation.warmup * updates),
+        warmup_steps=round(optimisation.warmup * optimisation.epochs * updates),
         max_grad_norm=optimisation.clip,
-        bf16=uses_bf16(optimisation.precision),
-        use_cpu=not torch.cuda.is_available(),
+        bf16=bf16,
+        use_cpu=device.type == "cpu",
+        torch_compile=optimisation.compile,
+        ddp_find_unused_parameters=False,
         seed=optimisation.seed,
         eval_strategy="epoch",
         save_strategy="epoch",
-        save_total_limit=max(2, optimisation.average + 1),  # the best one on dev may be older than the last ones
-        load_best_model_at_end=True,
-        metric_for_best_model=BEST_BY,
-        logging_steps=20,
+        metric_for_best_model=SCORE,
+        greater_is_better=True,
+        logging_strategy="epoch",
+        disable_tqdm=True,
         report_to="none",
         label_names=["labels"],
         remove_unused_columns=False,
-        dataloader_pin_memory=torch.cuda.is_available(),
+        dataloader_pin_memory=device.type == "cuda",
     )
-
-
-def uses_bf16(precision: str) -> bool:
-    """Return whether to multiply in bf16; ``auto`` does where the GPU or the CPU has instructions for it."""
-    if precision != "auto":
-        return precision == "bf16"
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    # Several GPUs without a launcher: the Trainer would cut the windows of a batch apart from their articles.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from wusum.labels import Label, Taxonomy, WusumError, load_taxonomy
-from wusum.training.baseline import KeywordBaseline, TfidfBaseline
+from wusum.training.baseline import FastTextBaseline, KeywordBaseline, TfidfBaseline
+from wusum.training.evaluate import LabelledTexts
+from wusum.training.opponents import fit_opponents
 
 SCHEME = Taxonomy(
     "t",
@@ -61,6 +63,59 @@ def test_without_scikit_learn_the_message_names_the_extra(monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "sklearn.svm", None)
     with pytest.raises(WusumError, match=r"wusum\[train\]"):
         TfidfBaseline().fit(*corpus(10))
+
+
+def test_a_label_is_learned_where_it_was_judged_alone() -> None:
+    pytest.importorskip("sklearn")
+    texts, truth = corpus(120)
+    judged = np.ones_like(truth)
+    judged[:60, 0] = False
+    wrong = truth.copy()
+    wrong[:60, 0] = ~truth[:60, 0]
+    first, second = (TfidfBaseline().fit(texts, table, judged).scores(texts[:5]) for table in (truth, wrong))
+    assert np.array_equal(first, second)
+    judged[:, 1] = False
+    assert (TfidfBaseline().fit(texts, truth, judged).scores(texts)[:, 1] == 0).all()
+
+
+def test_texts_without_common_words_are_refused() -> None:
+    pytest.importorskip("sklearn")
+    with pytest.raises(WusumError, match="cannot learn from these texts") as fault:
+        TfidfBaseline().fit(["ا"], np.array([[True]]))
+    assert "\n" not in str(fault.value)
+
+
+def test_fasttext_learns_the_words_that_decide_and_comes_out_the_same_again() -> None:
+    pytest.importorskip("fasttext")
+    data, (texts, truth) = corpus(200), corpus(60, seed=1)
+    first, second = (FastTextBaseline(epochs=100, rate=1.0).fit(*data).scores(texts) for _ in range(2))
+    assert np.array_equal(first, second)
+    assert first.shape == truth.shape
+    assert first.min() >= 0
+    assert first.max() <= 1
+    assert ((first[:, :2] >= 0.5) == truth[:, :2]).mean() > 0.9
+    assert (first[:, 2] == 0).all()
+
+
+def test_what_is_absent_is_told_and_the_others_are_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sklearn")
+    monkeypatch.setitem(sys.modules, "fasttext", None)
+    scheme = Taxonomy(
+        "t", "1", tuple(Label(f"l{k}", "topic", word, word, "d") for k, word in enumerate(["سفير", "قصف"]))
+    )
+
+    def part(seed: int) -> LabelledTexts:
+        texts, truth = corpus(60, seed)
+        return LabelledTexts(texts, truth[:, :2], np.ones((60, 2), dtype=bool))
+
+    train, dev = part(0), part(1)
+    keywords, tfidf, fasttext = fit_opponents(scheme, train, dev)
+    assert np.array_equal(keywords.decisions, dev.truth)
+    assert np.array_equal(tfidf.decisions, dev.truth)
+    assert fasttext.decisions is None
+    assert "pip install fasttext-community" in str(fasttext.absent)
+    single = fit_opponents(scheme, train, dev, dev, "single_label")
+    assert all((one.decisions.sum(axis=1) == 1).all() for one in single if one.decisions is not None)
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,15 @@ import pytest
 
 from wusum.inference.article import Article
 from wusum.inference.prediction import Prediction
+from wusum.inference.scoring import Scoring
 from wusum.inference.tagger import Tagger
 from wusum.labels import Label, Taxonomy, WusumError
 from wusum.training import evaluate_command
+from wusum.training.calibration import crossfit
 from wusum.training.data import LabelledArticle, label_matrix, read_labelled
-from wusum.training.evaluate import append_ledger, baseline_decisions, collect, compare, evaluate, view
+from wusum.training.evaluate import LabelledTexts, append_ledger, baseline_decisions, collect, compare, evaluate, view
 from wusum.training.metrics import f1_report
+from wusum.training.report import logits_of
 from wusum.training.thresholds import choose_thresholds, crossfit_decisions
 
 WORDS = {"diplomacy": "سفير", "war": "قصف", "egypt": "مصر"}
@@ -36,7 +39,10 @@ class StubTagger:
     taxonomy = SCHEME
 
     def __init__(self, folder: Path) -> None:
-        self.bundle = SimpleNamespace(name="stub", version="1.2", folder=folder)
+        scoring = Scoring("multi_label", (2.0, 1.0, 1.0), (0.5, 0.0, 0.0), (0.5, 0.5, 0.5))
+        self.bundle = SimpleNamespace(
+            name="stub", version="1.2", folder=folder, scoring=scoring, taxonomy=SCHEME, training={}
+        )
         self.seen: list[Article] = []
 
     def stream(self, articles: Iterable[Article]) -> Iterator[Prediction]:
@@ -102,7 +108,7 @@ def ledger() -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
-def test_a_folder_is_scored_on_dev_with_crossfitted_thresholds(
+def test_a_folder_is_scored_on_dev_with_crossfitted_calibration_and_thresholds(
     stub: StubTagger, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("--data", "data", "-o", "report.json") == 0
@@ -113,7 +119,7 @@ def test_a_folder_is_scored_on_dev_with_crossfitted_thresholds(
     truth = label_matrix(articles, SCHEME)
     found = collect(StubTagger(place).stream(article.article for article in articles), SCHEME)
     clusters = [f"a{number - number % 2}" for number in range(30)]
-    decisions = crossfit_decisions(found.scores, truth, clusters=clusters)
+    decisions = crossfit(logits_of(found.scores, stub.bundle.scoring), truth, clusters).decisions
     written = report()
     assert written["evaluation"]["report"] == json.loads(json.dumps(f1_report(decisions, truth, SCHEME).to_dict()))
     assert written["articles"] == 30
@@ -188,6 +194,8 @@ def test_without_a_record_no_figure_is_shown(stub: StubTagger, capsys: pytest.Ca
         (["--data", "data/train.jsonl", "--split", "dev", "--baselines"], "--data DIR"),
         (["--data", "data", "--split-file", "none.jsonl"], "none.jsonl: not found"),
         (["--data", "data", "-o", "no/report.json"], "cannot write the report"),
+        (["--data", "data", "--split", "test", "--reason", "r", "--report", "full"], "for dev only"),
+        (["--data", "data/train.jsonl", "--report", "full"], "for dev only"),
     ],
 )
 def test_what_cannot_be_done_is_refused(stub: StubTagger, words: list[str], match: str) -> None:
@@ -221,34 +229,61 @@ def test_baselines_stand_beside_the_model(stub: StubTagger, capsys: pytest.Captu
     assert by_name["TF-IDF + linear"]["micro_f1"] > 0.8
 
 
+def test_the_full_report_says_what_the_terminal_says(stub: StubTagger) -> None:
+    assert run("--data", "data", "-o", "report.json", "--report", "full") == 0
+    full = report("full/report.json")
+    assert full["averages"]["overall"]["micro_f1"]["value"] == pytest.approx(report()["micro_f1"]["value"], abs=1e-4)
+    assert (full["name"], full["articles"], full["task"]) == ("stub", 30, "multi_label")
+    assert "كان اليوم" in Path("full/report.html").read_text(encoding="utf-8")
+    assert ledger() == []
+
+
+def test_logits_come_back_from_a_bundles_probabilities() -> None:
+    logits = np.array([[-3.0, 0.5], [2.0, -1.0]])
+    many = Scoring("multi_label", (0.5, 2.0), (1.0, -0.25), (0.5, 0.5))
+    assert logits_of(many.probabilities(logits), many) == pytest.approx(logits)
+    one = Scoring("single_label", (0.5, 0.5), (0.0, 0.0), ())
+    shares = one.probabilities(logits)
+    assert one.probabilities(logits_of(shares, one)) == pytest.approx(shares)
+    assert np.isfinite(logits_of([[0.0, 1.0]], many)).all()
+
+
+class Fixed:
+    """A baseline whose scores are the texts."""
+
+    def fit(self, texts: object, truth: object, judged: object) -> None:
+        self.fitted = texts
+
+    def scores(self, texts: list[str]) -> np.ndarray:
+        return np.array([[float(text)] for text in texts])
+
+
 def test_baseline_thresholds_come_from_dev_only() -> None:
-    class Fixed:
-        def fit(self, texts: object, truth: object) -> None:
-            self.fitted = texts
-
-        def scores(self, texts: list[str]) -> np.ndarray:
-            return np.array([[float(text)] for text in texts])
-
-    dev = ["0.9", "0.8", "0.3", "0.2", "0.1"]
+    texts = ["0.9", "0.8", "0.3", "0.2", "0.1"]
     truth = np.array([[True], [True], [False], [False], [False]])
+    train = LabelledTexts(["0.5"], truth[:1], truth[:1])
+    dev = LabelledTexts(texts, truth, np.ones_like(truth), texts)
     baseline = Fixed()
-    decisions = baseline_decisions(baseline, (["0.5"], truth[:1]), (dev, truth, dev), ["0.56", "0.54"])
-    assert choose_thresholds(baseline.scores(dev), truth) == pytest.approx([0.55])
+    decisions = baseline_decisions(baseline, train, dev, ["0.56", "0.54"])
+    assert choose_thresholds(baseline.scores(texts), truth) == pytest.approx([0.55])
     assert decisions.tolist() == [[True], [False]]
     assert baseline.fitted == ["0.5"]
-    crossed = baseline_decisions(baseline, (["0.5"], truth[:1]), (dev, truth, dev))
-    assert np.array_equal(crossed, crossfit_decisions(baseline.scores(dev), truth, clusters=dev))
+    crossed = baseline_decisions(baseline, train, dev)
+    assert np.array_equal(crossed, crossfit_decisions(baseline.scores(texts), truth, clusters=texts))
 
 
-def test_comparison_and_evaluation_agree() -> None:
+def test_comparison_and_evaluation_agree_and_leave_out_what_was_not_judged() -> None:
     generator = np.random.default_rng(0)
     truth = generator.random((50, 3)) < 0.4
+    judged = generator.random((50, 3)) < 0.8
     good, poor = truth ^ (generator.random((50, 3)) < 0.05), truth ^ (generator.random((50, 3)) < 0.4)
-    found = compare("poor", good, poor, truth)
-    intervals = evaluate(good, truth, SCHEME).intervals
-    assert found.micro_f1 + found.micro_ahead.value == pytest.approx(intervals["overall"]["micro_f1"].value)
+    found = compare("poor", good, poor, LabelledTexts([], truth, judged))
+    result = evaluate(good, truth, SCHEME, judged=judged)
+    assert found.micro_f1 + found.micro_ahead.value == pytest.approx(result.intervals["overall"]["micro_f1"].value)
     assert found.micro_ahead.low > 0
-    assert intervals["actors"]["micro_f1"].value == pytest.approx(evaluate(good, truth, SCHEME).report.actors.micro.f1)
+    assert result.intervals["actors"]["micro_f1"].value == pytest.approx(result.report.actors.micro.f1)
+    again = evaluate(good ^ ~judged, truth, SCHEME, judged=judged)
+    assert again == result
 
 
 def test_a_ledger_without_a_last_line_end_is_continued_on_a_new_line(tmp_path: Path) -> None:
