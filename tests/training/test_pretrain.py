@@ -193,7 +193,7 @@ def test_a_full_disk_at_a_checkpoint_is_one_sentence_and_keeps_the_last_one(
         save(state, path)
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(WusumError, match=r"checkpoint-4: .*No space.*free some space.*checkpoint-2"):
+    with pytest.raises(WusumError, match=r"checkpoint-4: .*No space.*make room.*checkpoint-2"):
         pretrain(config)
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["checkpoint-2"]
 
