@@ -1,242 +1,184 @@
-"""From bytes to articles: text files and JSON lines, streamed, every fault told and none fatal to its neighbours."""
+"""From inputs to articles: every form read in a stream, every fault told and none fatal to its neighbours."""
 
 from __future__ import annotations
 
 import codecs
-import itertools
-import json
+import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
 
 from ..labels.errors import WusumError
 from .article import Article
-from .sources import Source, cannot_read, shown
+from .columns import ReadOptions, kept
+from .formats import InputForm
+from .formats_bytes import binary, decode, is_binary, is_blank, open_chunks, peek, read_whole
+from .formats_csv import read_csv
+from .formats_jsonl import read_json_lines
+from .record import Record
+from .rejected import Rejected
+from .sources import Source, cannot_read, file_size
 
-MAX_BYTES = 2_000_000  # of one article; a longer "article" is a dump in the wrong place
-_CHUNK = 1 << 16
-_MAX_CONTROL_SHARE = 0.1
-_CONTROLS = bytes(sorted({*range(32), 127} - set(b"\t\n\v\f\r")))
 _JSON_LINE = re.compile(rb'^(?:\xef\xbb\xbf)?[ \t]*\{\s*"', re.MULTILINE)  # then only single lines are binary
-_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_HTML = re.compile(rb"\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
+_PARQUET = b"PAR1"
 
 
-@dataclass(frozen=True)
-class Fields:
-    """Names of the fields of a JSON line."""
-
-    text: str = "text"
-    title: str = "title"
-    id: str = "id"
-
-
-@dataclass(frozen=True)
-class Record:
-    """One article as read.
-
-    Attributes:
-        article: a page (a string, furniture included) or an ``Article`` that came in fields.
-        key: what the output calls it: ``{"id": ...}`` where the input has an id, otherwise ``{"path": ...}``.
-        where: what messages call it.
-    """
-
-    article: str | Article
-    key: Mapping[str, str | int]
-    where: str
-
-
-def read_records(source: Source, fields: Fields = Fields()) -> Iterator[Record | WusumError]:
+def read_records(source: Source, options: ReadOptions) -> Iterator[Record | Rejected]:
     """Yield the articles of one input in constant memory; a fault stands as a value in the place of its article.
 
-    UTF-8 with or without a byte-order mark, and UTF-16 with one, are read. An input whose name does not tell is taken
-    for JSON lines when its first character that is no white space is ``{``.
+    UTF-8 with or without a byte-order mark, and UTF-16 with one, are read, plain or packed by gzip or zstd. An input
+    whose name does not tell is taken for JSON lines when its first character that is no white space is ``{``, for HTML
+    when it begins like one, otherwise for the text of a page.
+
+    Raises:
+        WusumError: a package that this form needs is not installed.
 
     Example:
-        >>> [str(fault) for fault in read_records(Source("no/such.txt"))]
+        >>> [str(fault) for fault in read_records(Source("no/such.txt"), ReadOptions())]
         ['no/such.txt: no such file or folder; the folder no does not exist either; check the path']
     """
-    where = source.where
     try:
-        with source.open() as stream:
-            head, chunks = _peek(_as_utf8(_chunks(stream)))
-            if _is_binary(head) and not _JSON_LINE.search(head):
-                raise _binary(where)
-            lines = source.json_lines
-            if lines or (lines is None and head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{")):
-                yield from _read_lines(chunks, source, fields)
-            else:
-                yield Record(_read_page(chunks, where), {"path": source.key}, where)
-    except WusumError as fault:
-        yield fault
-    except UnicodeDecodeError as fault:
-        yield WusumError(f"{where}: damaged UTF-16 ({fault.reason}); expected whole characters; save it as UTF-8")
+        if source.form == "parquet":
+            from .formats_parquet import read_parquet
+
+            yield from read_parquet(source, options)
+        else:
+            yield from _read_stream(source, options)
+    except Rejected as fault:
+        yield fault.bare()
     except OSError as fault:
         yield cannot_read(source.path, fault)
 
 
-def _chunks(stream: BinaryIO) -> Iterator[bytes]:
-    # read1 hands over what a pipe holds already instead of waiting for a full chunk.
-    read = getattr(stream, "read1", stream.read)
-    while chunk := read(_CHUNK):
-        yield chunk
+def _read_stream(source: Source, options: ReadOptions) -> Iterator[Record | Rejected]:
+    with source.open() as stream:
+        head, chunks = peek(open_chunks(stream, source))
+        form = source.form or _form_of(head)
+        # Of a table only some lines may be binary; it is one where its first line is text.
+        first = head.partition(b"\n")[0] if form in ("csv", "tsv") else head
+        if is_binary(first) and not _JSON_LINE.search(head):
+            raise _not_text(head, source)
+        if form == "jsonl":
+            yield from read_json_lines(chunks, source, options)
+        elif form in ("csv", "tsv"):
+            yield from read_csv(chunks, source, options)
+        elif form == "html":
+            yield _read_html(read_whole(chunks, source.place), source, options)
+        else:
+            yield _read_text(read_whole(chunks, source.place), source, options)
 
 
-def _as_utf8(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    head = b""
-    for chunk in chunks:
-        head += chunk
-        if len(head) >= 2:
-            break
-    if not head.startswith(_UTF16_MARKS):
-        yield from itertools.chain([head], chunks) if head else ()
-        return
-    decoder = codecs.getincrementaldecoder("utf-16")()
-    for chunk in itertools.chain([head], chunks):
-        yield decoder.decode(chunk).encode()
-    yield decoder.decode(b"", final=True).encode()
+def _form_of(head: bytes) -> InputForm:
+    begin = head.removeprefix(codecs.BOM_UTF8)
+    return "jsonl" if begin.lstrip().startswith(b"{") else "html" if _HTML.match(begin) else "text"
 
 
-def _peek(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """Return what comes up to the first character that is no white space, and the whole stream again."""
-    head = b""
-    for chunk in chunks:
-        head += chunk
-        if head.removeprefix(codecs.BOM_UTF8).strip() or len(head) > MAX_BYTES:
-            break
-    return head, itertools.chain([head], chunks) if head else chunks
+def _not_text(head: bytes, source: Source) -> Rejected:
+    if head.startswith(_PARQUET):
+        reason = "is Parquet; expected text; save it in a file whose name ends in .parquet and name that"
+        return Rejected(source.place, reason)
+    return binary(source.place)
 
 
-def _read_page(chunks: Iterable[bytes], where: str) -> str:
-    data = bytearray()
-    for chunk in chunks:
-        data += chunk
-        if len(data) > MAX_BYTES:
-            raise WusumError(f"{where}: over 2 MB; expected one article; put many into a .jsonl file, one a line")
-    if not data:
-        raise WusumError(f"{where}: empty; expected the text of an article; drop it or fill it")
-    text = _decode(bytes(data), where, "byte")
-    if _is_blank(text):
-        raise WusumError(f"{where}: only white space; expected the text of an article; drop it or fill it")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+def _read_text(data: bytes, source: Source, options: ReadOptions) -> Record:
+    text = decode(data, source.place, "byte")
+    if is_blank(text):
+        raise Rejected(source.place, "only white space; expected the text of an article; drop it or fill it")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    article = Article(text) if options.clean == "never" else text
+    return Record(article, {"path": source.place.key}, source.place)
 
 
-def _read_lines(chunks: Iterable[bytes], source: Source, fields: Fields) -> Iterator[Record | WusumError]:
-    empty = True
-    for number, line in enumerate(_lines(chunks), start=1):
-        where = f"{source.where}:{number}"
-        if line is not None and not line.removeprefix(codecs.BOM_UTF8).strip():
-            continue
-        empty = False
-        try:
-            yield _read_line(line, where, f"{source.key}:{number}", fields)
-        except WusumError as fault:
-            yield fault
-    if empty:
-        yield WusumError(f"{source.where}: no lines; expected one JSON object a line; drop it or fill it")
+def _read_html(data: bytes, source: Source, options: ReadOptions) -> Record:
+    page = options.pages.read(data, source.place, whole=options.clean == "never")
+    key = {"path": source.place.key}
+    article: str | Article = Article(page.text, page.title)
+    if options.clean == "always" or (options.clean == "auto" and not page.is_clean):
+        article = page.text if page.title is None else f"{page.title}\n{page.text}"
+    return Record(article, key, source.place, {**key, **kept(page.facts, source.place)})
 
 
-def _lines(chunks: Iterable[bytes]) -> Iterator[bytes | None]:
-    """Yield the lines; None in the place of one that is too long, which is never held in memory."""
-    line = bytearray()
-    over = False
-    for chunk in chunks:
-        for index, piece in enumerate(chunk.split(b"\n")):
-            if index:
-                yield None if over else bytes(line)
-                line.clear()
-                over = False
-            if not over:
-                line += piece
-                over = len(line) > MAX_BYTES
-            if over:
-                line.clear()
-    if over or line:
-        yield None if over else bytes(line)
+@dataclass(frozen=True)
+class Position:
+    """How far a walk over the inputs has come.
+
+    Attributes:
+        source: the number of the input, from 0.
+        items: how many of its articles and faults are done.
+        digest: a hash over these, by which a later walk knows that it reads the same again.
+    """
+
+    source: int = 0
+    items: int = 0
+    digest: str = ""
 
 
-def _read_line(line: bytes | None, where: str, path: str, fields: Fields) -> Record:
-    if line is None:
-        raise WusumError(f"{where}: over 2 MB; expected one article a line; split it or drop it")
-    data = _parse(_decode(line.removeprefix(codecs.BOM_UTF8), where, "byte of the line"), where)
-    text = _string(data, fields.text, where)
-    if text is None:
-        has = ", ".join(shown(name)[:30] for name in itertools.islice(data, 6)) or "none"
-        raise WusumError(f"{where}:{fields.text}: missing; expected a string (fields here: {has}); see --text-field")
-    if _is_blank(text):
-        raise WusumError(f"{where}:{fields.text}: empty; expected the text of an article; drop the line or fill it")
-    title = _string(data, fields.title, where)
-    title = None if title is None or _is_blank(title) else title
-    identity = data.get(fields.id)
-    if isinstance(identity, int) and not isinstance(identity, bool):
-        return Record(Article(text, title, str(identity)), {"id": identity}, where)
-    name = _string(data, fields.id, where) or None
-    return Record(Article(text, title, name), {"path": path} if name is None else {"id": name}, where)
+class Walk:
+    """All articles and faults of all inputs, in order, each with the position after it; begins at any such position.
+
+    Example:
+        >>> walk = Walk(lambda: [Source("no-such-file-at-all")], ReadOptions())
+        >>> [position.items for item, position in walk]
+        [1]
+    """
+
+    def __init__(
+        self, find: Callable[[], Iterable[Source | Rejected]], options: ReadOptions, start: Position = Position()
+    ) -> None:
+        """``find`` gives the inputs."""
+        self._find = find
+        self._options = options
+        self._start = start
+        self._finished = 0
+        self._current: Source | None = None
+
+    @property
+    def taken(self) -> int:
+        """How many bytes of input were read, or passed over as done."""
+        return self._finished + (self._current.taken if self._current else 0)
+
+    def __iter__(self) -> Iterator[tuple[Record | Rejected, Position]]:
+        """Yield what is left.
+
+        Raises:
+            WusumError: what was done before is not what the inputs hold now.
+        """
+        for number, source in enumerate(self._find()):
+            if number > self._start.source or not self._is_done(number, source):
+                yield from self._read(number, source)
+            if isinstance(source, Source):
+                self._finished += file_size(source.path)
+                self._current = None
+
+    def _is_done(self, number: int, source: Source | Rejected) -> bool:
+        if number < self._start.source:
+            return True
+        single = isinstance(source, Rejected) or source.form in ("text", "html")
+        return single and self._start.items > 0
+
+    def _read(self, number: int, source: Source | Rejected) -> Iterator[tuple[Record | Rejected, Position]]:
+        if isinstance(source, Source):
+            self._current = source
+        done = self._start.items if number == self._start.source else 0
+        count, digest = 0, b""
+        for item in [source] if isinstance(source, Rejected) else read_records(source, self._options):
+            count += 1
+            digest = _chain(digest, item)
+            if count > done:
+                yield item, Position(number, count, digest.hex())
+            elif count == done and digest.hex() != self._start.digest:
+                break
+        if count < done or (count == done > 0 and digest.hex() != self._start.digest):
+            place = source.place
+            raise WusumError(f"{place}: changed since the run began; expected what was read then; start anew: --force")
 
 
-def _parse(text: str, where: str) -> Mapping[str, Any]:
-    advice = "expected one JSON object a line; "
-    advice += "join an object that is spread over lines with: jq -c ." if text.strip() in "{[" else "mend it or drop it"
-    try:
-        data = json.loads(text)
-    except RecursionError:
-        raise WusumError(f"{where}: nested too deeply; expected a flat JSON object; drop the line") from None
-    except json.JSONDecodeError as fault:
-        raise WusumError(f"{where}: not JSON ({fault.msg} at column {fault.colno}); {advice}") from None
-    except ValueError:
-        raise WusumError(f"{where}: not JSON that can be read (a number of too many digits); {advice}") from None
-    if not isinstance(data, dict):
-        raise WusumError(f"{where}: is {_kind(data)}; {advice}")
-    return data
-
-
-def _string(data: Mapping[str, Any], field: str, where: str) -> str | None:
-    value = data.get(field)
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise WusumError(f"{where}:{field}: is {_kind(value)}; expected a string; mend it or drop the line")
-    try:
-        value.encode()
-    except UnicodeEncodeError as fault:
-        raise WusumError(
-            f"{where}:{field}: half a surrogate pair at character {fault.start}; expected text; mend the \\u escape"
-        ) from None
-    return value
-
-
-def _kind(value: object) -> str:
-    names = {dict: "an object", list: "an array", str: "a string", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")
-
-
-def _decode(data: bytes, where: str, place: str) -> str:
-    if _is_binary(data):
-        raise _binary(where)
-    try:
-        return data.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as fault:
-        windows = _looks_like_windows_1256(data)
-        guess = "looks like Windows-1256; convert it" if windows else "convert it; if it is Windows-1256"
-        raise WusumError(
-            f"{where}: not UTF-8 at {place} {fault.start}; expected UTF-8; {guess}: iconv -f WINDOWS-1256 -t UTF-8"
-        ) from None
-
-
-def _is_binary(data: bytes) -> bool:
-    controls = len(data) - len(data.translate(None, _CONTROLS))
-    return b"\0" in data or controls > _MAX_CONTROL_SHARE * len(data)
-
-
-def _binary(where: str) -> WusumError:
-    return WusumError(f"{where}: binary data; expected text; convert it to UTF-8 text or leave it out")
-
-
-def _looks_like_windows_1256(data: bytes) -> bool:
-    high = [c for c in data[:_CHUNK].decode("cp1256", "replace") if c > "\x7f"]
-    return len(high) >= 4 and sum("\u0621" <= c <= "\u064a" for c in high) > 0.7 * len(high)
-
-
-def _is_blank(text: str) -> bool:
-    """Whether nothing can be seen: white space, direction marks and control characters only."""
-    return not any(c.isprintable() and not c.isspace() for c in text)
+def _chain(digest: bytes, item: Record | Rejected) -> bytes:
+    if isinstance(item, Rejected):
+        content = str(item)
+    else:
+        article = item.article
+        text = article if isinstance(article, str) else f"{article.title}\0{article.text}"
+        content = f"{item.place}\0{item.key}\0{item.columns}\0{text}"
+    return hashlib.blake2b(digest + content.encode("utf-8", "surrogatepass"), digest_size=16).digest()

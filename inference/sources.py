@@ -1,61 +1,51 @@
-"""From the paths on a command line to the inputs behind them: files, the texts below folders, standard input."""
+"""From the paths on a command line to the inputs behind them: files, patterns, folders, standard input."""
 
 from __future__ import annotations
 
 import difflib
+import glob
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from ..labels.errors import WusumError
+from .formats import InputForm, input_form, split_name
+from .rejected import STDIN, Place, Rejected, shown
 
-STDIN = "-"
-JSON_LINES_SUFFIXES = (".jsonl", ".ndjson", ".json")
-# What a folder gives, by preference: beside texts, a .jsonl file holds expectations or notes, not articles.
-_FOLDER_SUFFIXES = (".txt", ".jsonl")
+REJECTED_SUFFIX = ".rejected.jsonl"
+# What a folder gives, by preference: beside texts, a table holds expectations or notes, not articles.
+_FOLDER_FORMS: tuple[Collection[InputForm], ...] = (("text", "html"), ("jsonl", "csv", "tsv", "parquet"))
 
 
-def shown(path: str) -> str:
-    r"""Return a path as a message shows it: one line, without anything that steers a terminal.
+@dataclass
+class Source:
+    """One input.
+
+    Attributes:
+        path: of a file; ``-`` for standard input.
+        otherwise: what it holds where its name does not tell; None when its content is to tell.
+        taken: how many of its bytes were read so far, for progress.
 
     Example:
-        >>> shown("a\nb.txt")
-        'a\\nb.txt'
+        >>> Source("page.html").form, Source("-", otherwise="csv").form
+        ('html', 'csv')
     """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in _as_text(path)) or "''"
-
-
-def _as_text(path: str) -> str:
-    # A file name is bytes; those that are no UTF-8 stand in a str as lone surrogates, which no encoder takes.
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-@dataclass(frozen=True)
-class Source:
-    """One input: a file, or standard input when ``path`` is ``-``."""
 
     path: str
+    otherwise: InputForm | None = None
+    taken: int = 0
 
     @property
-    def where(self) -> str:
-        """The name that messages give it."""
-        return "<stdin>" if self.path == STDIN else shown(self.path)
+    def place(self) -> Place:
+        """Its place: the whole file."""
+        return Place(self.path)
 
     @property
-    def key(self) -> str:
-        """The name that the output gives it."""
-        return _as_text(self.path)
-
-    @property
-    def json_lines(self) -> bool | None:
-        """Whether it holds one article a line; None when only its content can tell."""
-        suffix = os.path.splitext(self.path)[1].lower()
-        if suffix in JSON_LINES_SUFFIXES:
-            return True
-        return False if suffix == ".txt" else None
+    def form(self) -> InputForm | None:
+        """What it holds; None when only its content can tell."""
+        return (None if self.path == STDIN else input_form(self.path)) or self.otherwise
 
     def open(self) -> AbstractContextManager[BinaryIO]:
         """Open it for reading bytes; raises OSError."""
@@ -68,11 +58,15 @@ class Source:
         return nullcontext(sys.stdin.buffer)
 
 
-def find_sources(paths: Iterable[str], leave_out: str | None = None) -> Iterator[Source | WusumError]:
+def find_sources(
+    paths: Iterable[str], leave_out: str | None = None, otherwise: InputForm | None = None
+) -> Iterator[Source | Rejected]:
     """Yield the inputs behind ``paths`` in order; a fault stands as a value in the place of the input it costs.
 
-    A folder gives every ``.txt`` file below it in the order of names or, where there is none, every ``.jsonl`` file.
-    Names that begin with a dot are passed over, and so is the file ``leave_out``, the output of this very run.
+    A folder gives every page below it (``.txt``, ``.html``, ``.htm``) in the order of names or, where there is none,
+    every table (``.jsonl``, ``.csv``, ``.tsv``, ``.parquet``); ``.gz`` and ``.zst`` may follow. Names that begin with a
+    dot are passed over, and so are lists of rejected inputs and the file ``leave_out``, the output of this very run.
+    A path with ``*``, ``?`` or ``[`` that names no file gives what it matches, in the order of names.
 
     Example:
         >>> [source.path for source in find_sources(["-"])]
@@ -81,23 +75,36 @@ def find_sources(paths: Iterable[str], leave_out: str | None = None) -> Iterator
     for path in paths:
         if os.path.isdir(path):
             yield from _in_folder(path, leave_out)
+        elif path != STDIN and glob.has_magic(path) and not os.path.lexists(path):
+            yield from _matching(path, leave_out, otherwise)
         else:
-            yield Source(path)
+            yield Source(path, otherwise)
 
 
-def _in_folder(folder: str, leave_out: str | None) -> Iterator[Source | WusumError]:
-    for suffix in _FOLDER_SUFFIXES:
+def _matching(pattern: str, leave_out: str | None, otherwise: InputForm | None) -> Iterator[Source | Rejected]:
+    found = False
+    for path in sorted(glob.iglob(pattern, recursive=True)):
+        if os.path.isfile(path) and not path.endswith(REJECTED_SUFFIX) and not _same(path, leave_out):
+            found = True
+            yield Source(path, otherwise)
+    if not found:
+        yield Rejected(Place(pattern), "no file matches; expected one at least; check the pattern")
+
+
+def _in_folder(folder: str, leave_out: str | None) -> Iterator[Source | Rejected]:
+    for forms in _FOLDER_FORMS:
         found = False
-        for item in _files_below(folder, suffix, leave_out):
+        for item in _files_below(folder, forms, leave_out):
             found = found or isinstance(item, Source)
-            if isinstance(item, Source) or suffix == _FOLDER_SUFFIXES[0]:  # a second look finds the same faults
+            if isinstance(item, Source) or forms == _FOLDER_FORMS[0]:  # a second look finds the same faults
                 yield item
         if found:
             return
-    yield WusumError(f"{shown(folder)}: nothing to tag; expected .txt or .jsonl files in it; name others one by one")
+    expected = "expected .txt, .html, .jsonl, .csv or .parquet files in it"
+    yield Rejected(Place(folder), f"nothing to tag; {expected}; name others one by one")
 
 
-def _files_below(folder: str, suffix: str, leave_out: str | None) -> Iterator[Source | WusumError]:
+def _files_below(folder: str, forms: Collection[InputForm], leave_out: str | None) -> Iterator[Source | Rejected]:
     waiting = [folder]  # a stack of our own: a tree may be deeper than Python may recurse
     while waiting:
         current = waiting.pop()
@@ -109,22 +116,28 @@ def _files_below(folder: str, suffix: str, leave_out: str | None) -> Iterator[So
             continue
         waiting.extend(entry.path for entry in reversed(listed) if entry.is_dir(follow_symlinks=False))
         for entry in listed:
-            if entry.name.lower().endswith(suffix) and not entry.is_dir() and not _same(entry.path, leave_out):
+            if _is_wanted(entry.name, forms) and not entry.is_dir() and not _same(entry.path, leave_out):
                 yield Source(entry.path)
+
+
+def _is_wanted(name: str, forms: Collection[InputForm]) -> bool:
+    # A .json is as likely a setting as a list of articles: it is read where it is named.
+    return input_form(name) in forms and split_name(name)[0] != ".json" and not name.endswith(REJECTED_SUFFIX)
 
 
 def _same(path: str, other: str | None) -> bool:
     return other is not None and os.path.realpath(path) == os.path.realpath(other)
 
 
-def cannot_read(path: str, fault: OSError) -> WusumError:
+def cannot_read(path: str, fault: OSError) -> Rejected:
     """Return the fault of a path that cannot be opened or read, with the nearest existing name when it is missing."""
-    name = "<stdin>" if path == STDIN else shown(path)
+    place = Place(path)
     if isinstance(fault, FileNotFoundError):
-        return WusumError(f"{name}: no such file or folder; {_advice(path)}")
+        return Rejected(place, f"no such file or folder; {_advice(path)}")
     if isinstance(fault, PermissionError):
-        return WusumError(f"{name}: no permission to read it; expected a readable file; change its mode or owner")
-    return WusumError(f"{name}: cannot be read ({fault.strerror or fault}); expected a readable file; check the path")
+        return Rejected(place, "no permission to read it; expected a readable file; change its mode or owner")
+    reason = fault.strerror or fault
+    return Rejected(place, f"cannot be read ({reason}); expected a readable file; check the path")
 
 
 def _advice(path: str) -> str:
@@ -136,3 +149,11 @@ def _advice(path: str) -> str:
     if near:
         return f"did you mean {shown(os.path.join(parent, near[0]))}?"
     return "expected a file, a folder or -; check the path"
+
+
+def file_size(path: str) -> int:
+    """Return the size of a file; 0 of what has none, or is not there."""
+    try:
+        return 0 if path == STDIN else os.stat(path).st_size
+    except (OSError, ValueError):
+        return 0

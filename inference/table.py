@@ -13,7 +13,7 @@ from ..labels import Taxonomy
 from .article import Article
 from .cleaner import clean_page
 from .prediction import Prediction
-from .readers import Record
+from .record import Record
 
 _HEADLINE_LINES = 3
 _PIPE_WIDTH = 120

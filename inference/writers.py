@@ -1,19 +1,20 @@
-"""Where tags go: JSON lines into a pipe or a file, and the file that appears only when it is complete."""
+"""Where tags go: rows of output, and JSON lines into a pipe."""
 
 from __future__ import annotations
 
 import json
-import os
-import secrets
+import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Protocol, Self
+from typing import Any, BinaryIO, Protocol
 
 from ..labels.errors import WusumError
 from .prediction import Prediction
-from .readers import Record
-from .sources import shown
+from .record import Record
+from .rejected import shown
+
+Row = dict[str, Any]
 
 
 class Writer(Protocol):
@@ -23,15 +24,56 @@ class Writer(Protocol):
         """Write one article's tags."""
 
 
-def to_line(record: Record, prediction: Prediction) -> bytes:
-    r"""Return one line of JSON in UTF-8: the article's id or path, then topics, actors, scores and notes.
+def to_row(record: Record, prediction: Prediction) -> Row:
+    """Return a row of output: the article's id or path, or the input's own columns, then the tags.
 
     Example:
-        >>> to_line(Record("...", {"path": "a.txt"}, "a.txt"), Prediction((), (), {}))
-        b'{"path": "a.txt", "topics": [], "actors": [], "scores": {}, "notes": []}\n'
+        >>> from .rejected import Place
+        >>> to_row(Record("...", {"path": "a.txt"}, Place("a.txt")), Prediction((), (), {}))
+        {'path': 'a.txt', 'topics': [], 'actors': [], 'scores': {}, 'notes': []}
     """
     tags = {name: value for name, value in prediction.to_dict().items() if name != "id"}
-    return (json.dumps({**record.key, **tags}, ensure_ascii=False) + "\n").encode()
+    return {**(record.key if record.columns is None else record.columns), **tags}
+
+
+def to_line(row: Mapping[str, Any]) -> bytes:
+    r"""Return a row as one line of JSON in UTF-8.
+
+    What JSON does not know becomes text (times, decimals) or null (infinities and what is no number).
+
+    Example:
+        >>> to_line({"path": "a.txt", "topics": []})
+        b'{"path": "a.txt", "topics": []}\n'
+    """
+    try:
+        text = json.dumps(row, ensure_ascii=False, allow_nan=False, default=_plain)
+    except ValueError:
+        text = json.dumps(_finite(row), ensure_ascii=False, allow_nan=False, default=_plain)
+    try:
+        return (text + "\n").encode()
+    except UnicodeEncodeError:  # half a surrogate pair in a column that is kept
+        return (json.dumps(json.loads(text)) + "\n").encode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.hex()
+    as_py = getattr(value, "as_py", None)  # a value of Arrow's
+    if as_py is None:
+        return str(value)
+    try:
+        found = as_py()
+    except ValueError:  # a time in nanoseconds
+        return str(value)
+    return _finite(found) if isinstance(found, float | list | dict) else found
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(name): _finite(each) for name, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def standard_output() -> BinaryIO:
@@ -55,81 +97,32 @@ class JsonLinesWriter:
 
     def write(self, record: Record, prediction: Prediction) -> None:
         """Write one line; raises WusumError when it cannot be written, BrokenPipeError when nobody reads on."""
-        line = to_line(record, prediction)
+        line = to_line(to_row(record, prediction))
         try:
             self._stream.write(line)
             self._stream.flush()
         except BrokenPipeError:
             raise
         except OSError as fault:
-            raise _cannot_write(self._where, fault) from fault
+            raise cannot_write(self._where, fault) from fault
 
 
-class OutputFile:
-    """A file of JSON lines that stands under its name only when complete; until then it is a hidden one beside it.
-
-    Left by an exception, or without a line written, it leaves nothing behind and an older file as it was.
-
-    Example:
-        >>> with OutputFile(Path("tags.jsonl")) as output:  # doctest: +SKIP
-        ...     output.write(record, prediction)
-    """
-
-    def __init__(self, path: Path) -> None:
-        """Open the hidden file; a link is followed, so that its target is what gets replaced."""
-        self._where = shown(str(path))
-        self._target = Path(os.path.realpath(path))
-        self._hidden = self._target.with_name(f".wusum-{secrets.token_hex(6)}.tmp")
-        self._empty = True
-        try:
-            self._stream = self._hidden.open("xb")
-        except OSError as fault:
-            raise _cannot_write(self._where, fault) from fault
-
-    def write(self, record: Record, prediction: Prediction) -> None:
-        """Write one line; raises WusumError when the disk refuses."""
-        line = to_line(record, prediction)
-        try:
-            self._stream.write(line)
-        except OSError as fault:
-            raise _cannot_write(self._where, fault) from fault
-        self._empty = False
-
-    def __enter__(self) -> Self:
-        """Return self."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Put the file in its place, or remove it."""
-        try:
-            self._stream.close()
-            if kind is None and not self._empty:
-                self._hidden.replace(self._target)
-        except OSError as error:
-            raise _cannot_write(self._where, error) from error
-        finally:
-            self._hidden.unlink(missing_ok=True)
-
-
-def check_output(path: Path, force: bool) -> None:
-    """Refuse, before any work, an output that is no place for a file or that would be overwritten unasked.
+def check_output(path: Path) -> None:
+    """Refuse, before any work, an output that is no place for a file.
 
     Raises:
-        WusumError: the path is a folder or a device, lies in no folder, or exists and ``force`` is not set.
+        WusumError: the path is a folder or a device, or lies in no folder.
     """
     name = shown(str(path))
     if path.is_dir():
         raise WusumError(f"{name}: is a folder; expected a file name; try {name.rstrip('/')}/tags.jsonl")
     if path.exists() and not path.is_file():
         raise WusumError(f"{name}: is no ordinary file; expected a file name; leave -o away and redirect with >")
-    if path.exists() and not force:
-        raise WusumError(f"{name}: exists already; expected a new file; choose another name or add --force")
-    parent = Path(os.path.realpath(path)).parent
+    parent = path.resolve().parent
     if not parent.is_dir():
         raise WusumError(f"{name}: the folder {shown(str(parent))} does not exist; expected one; create it first")
 
 
-def _cannot_write(where: str, fault: OSError) -> WusumError:
-    return WusumError(f"{where}: cannot be written ({fault.strerror or fault}); free some space or write elsewhere")
+def cannot_write(where: str, fault: OSError, advice: str = "free some space or write elsewhere") -> WusumError:
+    """Return the fault of an output that takes no more."""
+    return WusumError(f"{where}: cannot be written ({fault.strerror or fault}); {advice}")

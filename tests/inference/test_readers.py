@@ -14,15 +14,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wusum.inference.article import Article
-from wusum.inference.readers import MAX_BYTES, Fields, Record, read_records
-from wusum.inference.sources import Source, find_sources, shown
-from wusum.labels.errors import WusumError
+from wusum.inference.columns import Columns, ReadOptions
+from wusum.inference.formats_bytes import MAX_BYTES
+from wusum.inference.readers import read_records
+from wusum.inference.record import Record
+from wusum.inference.rejected import Rejected, shown
+from wusum.inference.sources import Source, find_sources
 
 PAGE = "لقاء في جنيف\nاجتمع الوزراء يوم الاثنين."
 
 
-def read(path: Path, fields: Fields | None = None) -> list[Record | WusumError]:
-    return list(read_records(Source(str(path)), fields or Fields()))
+def read(path: Path, options: ReadOptions | None = None) -> list[Record | Rejected]:
+    return list(read_records(Source(str(path)), options or ReadOptions()))
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -32,7 +35,7 @@ def write(path: Path, content: str | bytes) -> Path:
 
 def only_fault(path: Path) -> str:
     (item,) = read(path)
-    assert isinstance(item, WusumError)
+    assert isinstance(item, Rejected)
     assert "\n" not in str(item)
     return str(item).removeprefix(f"{path.parent}{os.sep}")
 
@@ -101,8 +104,8 @@ def test_the_largest_article_is_read(tmp_path: Path) -> None:
         ('["نص"]', "is an array; expected one JSON object a line"),
         ("null", "is null; expected one JSON object a line"),
         ("3", "is a number; expected one JSON object a line"),
-        ('{"body": "نص", "x\\u001b[2J": 1}', "text: missing; expected a string (fields here: body, x\\x1b[2J); see"),
-        ("{}", "text: missing; expected a string (fields here: none)"),
+        ('{"body": "نص", "x\\u001b[2J": 1}', "text: missing; expected a string (columns here: body, x\\x1b[2J); see"),
+        ("{}", "text: missing; expected a string (columns here: none)"),
         ('{"text": null}', "text: missing; expected a string"),
         ('{"text": ["نص"]}', "text: is an array; expected a string"),
         ('{"text": true}', "text: is true or false; expected a string"),
@@ -127,7 +130,7 @@ def test_a_bad_line_costs_itself_and_no_other(tmp_path: Path, line: str | bytes,
     first, fault, last = read(write(tmp_path / "a.jsonl", good + bad + b"\n" + good))
     assert isinstance(first, Record)
     assert isinstance(last, Record)
-    assert isinstance(fault, WusumError)
+    assert isinstance(fault, Rejected)
     assert str(fault).startswith(f"{tmp_path / 'a.jsonl'}:2:")
     assert expected in str(fault)
     assert "\n" not in str(fault)
@@ -158,7 +161,7 @@ def test_a_json_line_gives_a_clean_article_under_its_own_id(tmp_path: Path) -> N
 
 def test_other_field_names_are_read(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", '{"key": "k", "head": "عنوان", "body": "نص"}')
-    (record,) = read(path, Fields("body", "head", "key"))
+    (record,) = read(path, ReadOptions(Columns("body", "head", "key")))
     assert isinstance(record, Record)
     assert record.article == Article("نص", "عنوان", "k")
 
@@ -200,10 +203,10 @@ def test_memory_stays_bounded_however_long_a_line_is(monkeypatch: pytest.MonkeyP
     stream = _Dribble(b'{"text": "', pieces=3200)  # 200 MB
     monkeypatch.setattr(Source, "open", lambda _: stream)
     tracemalloc.start()
-    fault, record = read_records(Source("a.jsonl"))
+    fault, record = read_records(Source("a.jsonl"), ReadOptions())
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert isinstance(fault, WusumError)
+    assert isinstance(fault, Rejected)
     assert isinstance(record, Record)
     assert record.article == Article("b")
     assert peak < 5 * MAX_BYTES
@@ -214,7 +217,7 @@ def test_a_page_too_long_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Source, "open", lambda _: stream)
     stream._pieces = iter(stream._pieces)
     next(stream._pieces)
-    (fault,) = read_records(Source("a.txt"))
+    (fault,) = read_records(Source("a.txt"), ReadOptions())
     assert "over 2 MB" in str(fault)
     assert len(list(stream._pieces)) > 3000
 
@@ -229,7 +232,7 @@ def test_any_bytes_give_records_or_faults(tmp_path: Path, content: bytes, start:
     items = read(write(tmp_path / name, start + content))
     assert items
     for item in items:
-        if isinstance(item, WusumError):
+        if isinstance(item, Rejected):
             assert "\n" not in str(item)
         else:
             text = item.article if isinstance(item.article, str) else item.article.text
@@ -250,7 +253,7 @@ def test_what_cannot_be_opened_is_told(tmp_path: Path, monkeypatch: pytest.Monke
 
     assert "cannot be read (Is a directory)" in only_fault(tmp_path)
     assert "cannot be read (File name too long)" in only_fault(tmp_path / ("a" * 300))
-    (fault,) = read_records(Source("a\0b"))
+    (fault,) = read_records(Source("a\0b"), ReadOptions())
     assert str(fault) == "a\\x00b: cannot be read (a NUL in its name); expected a readable file; check the path"
     monkeypatch.setattr(Source, "open", refuse)
     assert only_fault(tmp_path / "a.txt").startswith("a.txt: no permission to read it; expected a readable file")
@@ -279,7 +282,7 @@ def test_a_folder_without_texts_gives_its_json_lines_but_not_the_output(tmp_path
 def test_a_folder_with_nothing_to_tag_is_told(tmp_path: Path) -> None:
     write(tmp_path / "README.md", PAGE)
     (fault,) = found(tmp_path)
-    assert fault.startswith(f"FAULT {tmp_path}: nothing to tag; expected .txt or .jsonl files in it")
+    assert fault.startswith(f"FAULT {tmp_path}: nothing to tag; expected .txt, .html, .jsonl")
 
 
 def test_loops_and_broken_links_do_no_harm(tmp_path: Path) -> None:

@@ -115,8 +115,10 @@ def test_nothing_tagged_is_2_and_loads_no_model(
     monkeypatch.setattr(tag_command, "_load_tagger", lambda *_: pytest.fail("the model was loaded"))
     code, rows, err = tag(capsys, tmp_path / "none.txt", "-o", tmp_path / "tags.jsonl")
     assert (code, rows) == (2, [])
-    assert err[-1] == "wusum: 1 of 1 inputs rejected, 0 tagged"
-    assert list(tmp_path.iterdir()) == []
+    rejected = tmp_path / "tags.jsonl.rejected.jsonl"
+    assert err[-1] == f"wusum: 1 of 1 inputs rejected, 0 tagged; reasons in {rejected}"
+    assert list(tmp_path.iterdir()) == [rejected]
+    assert json.loads(rejected.read_bytes())["file"] == str(tmp_path / "none.txt")
 
 
 def test_what_the_tagger_refuses_costs_no_neighbour(tmp_path: Path, capsys: Capture) -> None:
@@ -184,12 +186,16 @@ def test_the_output_of_an_earlier_run_is_not_read_again(tmp_path: Path, capsys: 
     assert len((tmp_path / "tags.jsonl").read_bytes().splitlines()) == 1
 
 
-def test_ctrl_c_is_130_with_one_line_and_leaves_nothing(tmp_path: Path, page: Path, capsys: Capture) -> None:
+def test_ctrl_c_is_130_with_one_line_that_says_how_to_go_on(tmp_path: Path, page: Path, capsys: Capture) -> None:
     stop = tmp_path / "stop.txt"
     stop.write_text("interrupt", encoding="utf-8")
     code, _, err = tag(capsys, page, page, stop, "-o", tmp_path / "tags.jsonl")
-    assert (code, err) == (130, ["wusum: interrupted"])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["article.txt", "stop.txt"]
+    assert (code, err) == (130, ["wusum: interrupted; 2 inputs are safe; the same command with --resume goes on"])
+    left = ["article.txt", "stop.txt", "tags.jsonl.journal", "tags.jsonl.part"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == left
+    code, _, err = tag(capsys, page, page, stop, "-o", tmp_path / "tags.jsonl")
+    assert (code, len(err)) == (2, 1)
+    assert "an unfinished run stands here; expected none; add --resume" in err[0]
 
 
 def test_options_and_paths_come_in_any_order(tmp_path: Path, page: Path, capsys: Capture) -> None:
@@ -231,7 +237,7 @@ def test_wrong_usage_is_one_line(capsys: Capture, argv: list[str], expected: str
 def test_help_says_what_a_path_may_be(capsys: Capture) -> None:
     assert cli.main(["tag", "--help"]) == 0
     out = capsys.readouterr().out
-    assert "every .txt file below it, in the order of names; if there is none, every .jsonl file" in out
+    assert "every .txt and .html file below it, in the order of names; if there is none, every .jsonl" in out
 
 
 def test_a_table_is_printed_on_a_terminal_or_on_request(
@@ -287,7 +293,7 @@ def test_a_real_bundle_tags_pages_articles_and_other_languages(
     lines = tmp_path / "a.jsonl"
     english = {"id": "en", "text": "The ministers met in Geneva on Monday."}
     lines.write_text(f'{{"id": 1, "title": "لقاء في جنيف", "text": "نص"}}\n{json.dumps(english)}\n', encoding="utf-8")
-    code, rows, err = tag(capsys, "--bundle", tiny_bundle, "--threads", "1", page, lines)
+    code, rows, err = tag(capsys, "--bundle", tiny_bundle, "--threads", "1", "--all-scores", page, lines)
     assert (code, keys(rows), err) == (0, [str(page), 1, "en"], [])
     for row in rows:
         assert list(row["scores"]) == list(load_taxonomy(tiny_bundle / "taxonomy.yaml").ids)  # type: ignore[call-overload]
@@ -310,14 +316,16 @@ import sys
 sys.path[:] = {path!r}
 sys.argv = ["wusum", *sys.argv[1:]]
 from importlib.metadata import EntryPoint, EntryPoints
-import wusum.inference.cli as cli, wusum.inference.tag_command as tag_command
+import wusum.inference.cli as cli, wusum.inference.job as job, wusum.inference.tag_command as tag_command
 from wusum.inference.prediction import Prediction
 class Stub:
+    taxonomy = ()
     def stream(self, articles):
         return map(self.predict, articles)
     def predict(self, article):
         return Prediction((), (), {{}}, ("\\u0642\\u0627\\u0644",))
 tag_command._load_tagger = lambda bundle, threads: Stub()
+job._SEGMENT_SECONDS = 0
 cli._entries = lambda: EntryPoints([EntryPoint("tag", "wusum.inference.tag_command:COMMAND", cli.GROUP)])
 sys.exit(cli.main())
 """
@@ -360,7 +368,7 @@ def test_a_full_disk_is_one_line(page: Path) -> None:
     assert re.fullmatch(rb"wusum: standard output: cannot be written \(No space left on device\);.*\n", run.stderr)
 
 
-def test_a_real_ctrl_c_while_reading_removes_the_hidden_file(tmp_path: Path) -> None:
+def test_a_real_ctrl_c_while_reading_stops_cleanly_and_the_run_goes_on(tmp_path: Path) -> None:
     argv = [*driver(), "-", "-o", str(tmp_path / "tags.jsonl")]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as run:
         assert run.stdin is not None
@@ -368,10 +376,15 @@ def test_a_real_ctrl_c_while_reading_removes_the_hidden_file(tmp_path: Path) -> 
         run.stdin.write(b'{"text": "a"}\n')
         run.stdin.flush()
         until = time.monotonic() + 60
-        while not list(tmp_path.iterdir()) and time.monotonic() < until:
+        while not (tmp_path / "tags.jsonl.journal").exists() and time.monotonic() < until:
             time.sleep(0.02)
-        assert len(list(tmp_path.iterdir())) == 1
         run.send_signal(signal.SIGINT)
-        assert run.stderr.read() == b"wusum: interrupted\n"
+        told = b"wusum: interrupted; 1 inputs are safe; the same command with --resume goes on\n"
+        assert run.stderr.read() == told
     assert run.returncode == 130
-    assert list(tmp_path.iterdir()) == []
+    content = b'{"text": "a"}\n{"text": "b"}\n'
+    again = subprocess.run([*argv, "--resume"], input=content, stderr=subprocess.PIPE, check=False)
+    assert (again.returncode, again.stderr) == (0, b"wusum: 0 of 2 inputs rejected, 2 tagged\n")
+    rows = (tmp_path / "tags.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(row)["path"] for row in rows] == ["-:1", "-:2"]
+    assert [path.name for path in tmp_path.iterdir()] == ["tags.jsonl"]

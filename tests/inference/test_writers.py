@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -13,25 +12,26 @@ from rich.cells import cell_len
 
 from wusum.inference.article import Article
 from wusum.inference.prediction import Prediction
-from wusum.inference.readers import Record
+from wusum.inference.record import Record
+from wusum.inference.rejected import Place
 from wusum.inference.table import TableWriter
-from wusum.inference.writers import JsonLinesWriter, OutputFile, check_output, to_line
+from wusum.inference.writers import JsonLinesWriter, check_output, to_line, to_row
 from wusum.labels import load_taxonomy
 from wusum.labels.errors import WusumError
 
-RECORD = Record(Article("نص", "عنوان", "7"), {"id": 7}, "a.jsonl:1")
+RECORD = Record(Article("نص", "عنوان", "7"), {"id": 7}, Place("a.jsonl", 1))
 TAGS = Prediction(("diplomacy",), ("russia",), {"diplomacy": 0.97, "russia": 0.99}, ("note",), "7")
 ISOLATES = str.maketrans("", "", "\u2068\u2069\u200e")
 
 
 def test_a_line_begins_with_the_key_of_the_input() -> None:
-    line = to_line(RECORD, TAGS)
+    line = to_line(to_row(RECORD, TAGS))
     assert line.endswith(b"\n")
     assert list(json.loads(line)) == ["id", "topics", "actors", "scores", "notes"]
     assert json.loads(line)["id"] == 7
-    page = Record("نص", {"path": "مقال.txt"}, "مقال.txt")
-    assert json.loads(to_line(page, TAGS))["path"] == "مقال.txt"
-    assert "مقال".encode() in to_line(page, TAGS)
+    page = Record("نص", {"path": "مقال.txt"}, Place("مقال.txt"))
+    assert json.loads(to_line(to_row(page, TAGS)))["path"] == "مقال.txt"
+    assert "مقال".encode() in to_line(to_row(page, TAGS))
 
 
 class _Refusing(io.BytesIO):
@@ -50,69 +50,18 @@ def test_a_full_disk_is_told_and_a_closed_pipe_passed_on() -> None:
         JsonLinesWriter(_Refusing(BrokenPipeError()), "standard output").write(RECORD, TAGS)
 
 
-def test_the_output_appears_only_when_complete(tmp_path: Path) -> None:
-    target = tmp_path / "tags.jsonl"
-    with OutputFile(target) as output:
-        output.write(RECORD, TAGS)
-        assert not target.exists()
-        assert len(list(tmp_path.iterdir())) == 1
-    assert target.read_bytes() == to_line(RECORD, TAGS)
-    assert list(tmp_path.iterdir()) == [target]
-
-
-def test_the_output_has_the_rights_that_the_umask_gives(tmp_path: Path) -> None:
-    before = os.umask(0o027)
-    try:
-        with OutputFile(tmp_path / "tags.jsonl") as output:
-            output.write(RECORD, TAGS)
-    finally:
-        os.umask(before)
-    assert (tmp_path / "tags.jsonl").stat().st_mode & 0o777 == 0o640
-
-
-@pytest.mark.parametrize("fault", [KeyboardInterrupt, WusumError, None])
-def test_an_incomplete_or_empty_output_leaves_the_old_file(tmp_path: Path, fault: type[BaseException] | None) -> None:
-    target = tmp_path / "tags.jsonl"
-    target.write_text("old", encoding="utf-8")
-    if fault is None:
-        with OutputFile(target):
-            pass
-    else:
-        with pytest.raises(fault), OutputFile(target) as output:
-            output.write(RECORD, TAGS)
-            raise fault
-    assert target.read_text(encoding="utf-8") == "old"
-    assert list(tmp_path.iterdir()) == [target]
-
-
-def test_a_link_is_followed(tmp_path: Path) -> None:
-    (tmp_path / "deep").mkdir()
-    link = tmp_path / "tags.jsonl"
-    link.symlink_to(tmp_path / "deep" / "real.jsonl")
-    with OutputFile(link) as output:
-        output.write(RECORD, TAGS)
-    assert link.is_symlink()
-    assert (tmp_path / "deep" / "real.jsonl").read_bytes() == to_line(RECORD, TAGS)
-
-
 def test_places_that_take_no_output_are_refused_beforehand(tmp_path: Path) -> None:
     existing = tmp_path / "old.jsonl"
     existing.touch()
-    for path, force, reason in (
-        (tmp_path, True, "is a folder; expected a file name"),
-        (existing, False, "exists already; expected a new file; choose another name or add --force"),
-        (Path("/dev/null"), True, "is no ordinary file"),
-        (tmp_path / "none" / "a.jsonl", True, "does not exist; expected one; create it first"),
+    for path, reason in (
+        (tmp_path, "is a folder; expected a file name"),
+        (Path("/dev/null"), "is no ordinary file"),
+        (tmp_path / "none" / "a.jsonl", "does not exist; expected one; create it first"),
     ):
         with pytest.raises(WusumError, match=reason):
-            check_output(path, force)
-    check_output(existing, force=True)
-    check_output(tmp_path / "new.jsonl", force=False)
-
-
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    with pytest.raises(WusumError, match="cannot be written"):
-        OutputFile(tmp_path / "none" / "a.jsonl")
+            check_output(path)
+    check_output(existing)
+    check_output(tmp_path / "new.jsonl")
 
 
 def table(record: Record, prediction: Prediction, width: int = 100) -> list[str]:
@@ -135,7 +84,7 @@ def test_the_table_names_labels_in_english_with_their_scores() -> None:
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_right_to_left_text_does_not_break_the_columns(width: int) -> None:
     title = "أَعلنت موسكو وواشنطن عن جولة جديدة من المحادثات 2016 (S-300) في جنيف " * 5
-    record = Record(Article("نص", title), {"path": "مجلد/مقال طويل الاسم جدا.txt"}, "x")
+    record = Record(Article("نص", title), {"path": "مجلد/مقال طويل الاسم جدا.txt"}, Place("x"))
     lines = table(record, TAGS, width)
     start = lines[0].index("Headline")
     for line in lines:
@@ -155,7 +104,7 @@ def test_right_to_left_text_does_not_break_the_columns(width: int) -> None:
 
 
 def test_articles_cannot_steer_the_terminal() -> None:
-    record = Record(Article("نص", "a\x1b[2J\u202eb\r\n[red]c[/red]"), {"id": "\x1b]0;x\x07"}, "x")
+    record = Record(Article("نص", "a\x1b[2J\u202eb\r\n[red]c[/red]"), {"id": "\x1b]0;x\x07"}, Place("x"))
     printed = "\n".join(table(record, TAGS))
     assert "\x1b" not in printed
     assert "\u202e" not in printed
@@ -164,6 +113,6 @@ def test_articles_cannot_steer_the_terminal() -> None:
 
 def test_a_page_shows_its_headline_and_no_label_a_dash() -> None:
     page = "لقاء في جنيف\nاجتمع الوزراء يوم الاثنين في جنيف لبحث الأزمة، وقال الوزير إن المحادثات كانت مفيدة."
-    row = table(Record(page, {"path": "a.txt"}, "a.txt"), Prediction((), (), {}))[1]
+    row = table(Record(page, {"path": "a.txt"}, Place("a.txt")), Prediction((), (), {}))[1]
     assert "لقاء في جنيف" in row
     assert row.split().count("-") == 2
