@@ -150,28 +150,6 @@ def crossfit(
     return CrossFit(probabilities, decisions)
 
 
-def crossfit_calibration(
-    logits: npt.ArrayLike,
-    truth: npt.ArrayLike,
-    clusters: npt.ArrayLike | None = None,
-    folds: int = 5,
-    seed: int = 0,
-    judged: npt.ArrayLike | None = None,
-    *,
-    task: Task = "multi_label",
-) -> Floats:
-    """Return the out-of-fold probabilities of :func:`crossfit`.
-
-    Raises:
-        ValueError: as :func:`crossfit`.
-
-    Example:
-        >>> crossfit_calibration([[1.0], [-1.0]], [[True], [False]], folds=2).shape
-        (2, 1)
-    """
-    return crossfit(logits, truth, clusters, folds, seed, judged, task=task).probabilities
-
-
 def _fit(logits: Floats, truth: Bools, centre: Floats, precision: Floats) -> Floats:
     """Return (log a, b) of least log-loss plus the Gaussian penalty around ``centre``."""
 

@@ -170,7 +170,11 @@ def load_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
     return load_file(checkpoint / SAFE_WEIGHTS_NAME)
 
 
-def average_weights(checkpoints: Sequence[Path]) -> dict[str, torch.Tensor]:
-    """Return the mean of the weights of some checkpoints (Izmailov et al. 2018, equal weights)."""
-    states = [load_weights(checkpoint) for checkpoint in checkpoints]
+def mean_weights(states: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Return the mean of some networks' weights (Izmailov et al. 2018, equal weights).
+
+    Example:
+        >>> mean_weights([{"bias": torch.zeros(1)}, {"bias": torch.ones(1)}])["bias"].item()
+        0.5
+    """
     return {name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]}

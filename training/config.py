@@ -10,10 +10,10 @@ from typing import Literal
 
 from ..inference.features import InputConfig
 from ..inference.normalise import get_recipe
+from ..inference.scoring import Task
 from ..labels.errors import WusumError
 from .config_file import check_numbers, read_config
 
-Task = Literal["multi_label", "single_label"]
 MAX_SEED = 2**32 - 1  # numpy takes no larger one
 
 

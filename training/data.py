@@ -121,11 +121,11 @@ def require_single(articles: Iterable[LabelledArticle], path: Path) -> None:
         refuse(path, faults)
 
 
-def refuse(path: Path, faults: Sequence[str]) -> NoReturn:
+def refuse(where: Path | str, faults: Sequence[str]) -> NoReturn:
     """Raise a WusumError that counts the faults of a file and shows the first twenty."""
     more = [f"... and {len(faults) - MAX_FAULTS_SHOWN} more"] if len(faults) > MAX_FAULTS_SHOWN else []
     count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-    raise WusumError("\n".join([f"{count} in {path}:", *faults[:MAX_FAULTS_SHOWN], *more]))
+    raise WusumError("\n".join([f"{count} in {where}:", *faults[:MAX_FAULTS_SHOWN], *more]))
 
 
 def _refuse_absent(

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from ..inference.scoring import Task
 from ..labels.errors import WusumError
-from .config import LossConfig, Task
+from .config import LossConfig
 
 LEAST = 1e-8  # focusing powers below 1 have no finite slope at 0
 

@@ -39,7 +39,8 @@ class Bar:
 
     def close(self) -> None:
         """Wipe the bar."""
-        self._bar.stop()
+        if self._bar.live.is_started:  # stopping one that never ran prints an empty line
+            self._bar.stop()
 
 
 def watched(items: Iterable[_Item], total: int, what: str) -> Iterator[_Item]:

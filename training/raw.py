@@ -10,8 +10,7 @@ from pathlib import Path
 from ..inference.article import Article
 from ..labels.errors import WusumError
 from ..labels.jsonl import Row, parse_row, read_lines, text_faults
-
-MAX_FAULTS_SHOWN = 20
+from .data import refuse
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,7 @@ def read_raw(
                 title = row.get("title")
                 yield RawArticle(name, str(title) if title else None, str(row["text"]))
     if faults:
-        more = [f"... and {len(faults) - MAX_FAULTS_SHOWN} more"] if len(faults) > MAX_FAULTS_SHOWN else []
-        raise WusumError("\n".join([f"{len(faults)} faults in raw articles:", *faults[:MAX_FAULTS_SHOWN], *more]))
+        refuse("raw articles", faults)
 
 
 def read_excluded(paths: Sequence[Path]) -> set[str]:

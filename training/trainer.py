@@ -6,6 +6,7 @@ was killed and went on from a checkpoint in between. On a GPU the order of addit
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,26 +23,28 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from ..inference.progress import say
+from ..inference.scoring import Task
 from ..labels import Taxonomy
 from ..labels.errors import WusumError
+from .adapters import merge_adapters
 from .batches import Collator, FeatureDataset, LengthGroupedSampler
 from .callbacks import SaveWithinEpoch, ShowProgress, StopEarly
 from .checkpoints import (
     SCORE,
-    average_weights,
     checkpoint_at,
     chosen_steps,
     evaluated_scores,
     keep_only,
     last_complete_checkpoint,
     load_weights,
+    mean_weights,
     needed_steps,
     new_checkpoint,
     out_of_patience,
     read_state,
     remove_incomplete,
 )
-from .config import OptimisationConfig, Task
+from .config import OptimisationConfig
 from .device import (
     has_bf16,
     is_main_process,
@@ -224,9 +227,23 @@ def fine_tune(
     scores = evaluated_scores(read_state(last)["log_history"])
     if is_main_process():
         keep_only(folder, needed_steps(scores, optimisation.average))  # a run that was killed right before did not
-    model.load_state_dict(
-        average_weights([checkpoint_at(folder, step) for step in chosen_steps(scores, optimisation.average)])
-    )
+    load_mean(model, [checkpoint_at(folder, step) for step in chosen_steps(scores, optimisation.average)])
+
+
+def load_mean(model: ArticleTagger, checkpoints: Sequence[Path]) -> None:
+    """Give ``model`` the mean of the checkpoints' weights.
+
+    Of several, adapters are merged before: the mean of their products is not the product of their means.
+    """
+    if len(checkpoints) == 1:
+        model.load_state_dict(load_weights(checkpoints[0]))
+        return
+    states = []
+    for checkpoint in checkpoints:
+        network = copy.deepcopy(model)
+        network.load_state_dict(load_weights(checkpoint))
+        states.append(merge_adapters(network).state_dict())
+    merge_adapters(model).load_state_dict(mean_weights(states))
 
 
 def _run(trainer: ArticleTrainer, last: Path | None, optimisation: OptimisationConfig) -> None:

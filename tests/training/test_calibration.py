@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wusum.training.calibration import Calibration, crossfit, crossfit_calibration, fit_calibration, fit_temperature
+from wusum.training.calibration import Calibration, crossfit, fit_calibration, fit_temperature
 from wusum.training.reliability import reliability
 from wusum.training.thresholds import choose_thresholds, fold_numbers, most_probable
 
@@ -84,7 +84,7 @@ def test_out_of_fold_probabilities_lose_less_and_mean_what_they_say() -> None:
     logits, truth = made(1500)
     logits = 4 * logits  # far too sure of itself
     plain = Calibration(np.ones(3), np.zeros(3)).apply(logits).clip(1e-9, 1 - 1e-9)
-    fitted = crossfit_calibration(logits, truth)
+    fitted = crossfit(logits, truth).probabilities
     assert log_loss(fitted, truth) < log_loss(plain, truth) / 2
     assert reliability(fitted, truth).ece < 0.04 < reliability(plain, truth).ece
 

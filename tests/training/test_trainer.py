@@ -13,26 +13,31 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from safetensors.torch import save_file  # noqa: E402
 from transformers import EvalPrediction, TrainerState  # noqa: E402
 
 from wusum.inference.cli import main  # noqa: E402
 from wusum.labels import WusumError, load_taxonomy  # noqa: E402
 from wusum.training import checkpoints, pipeline, trainer  # noqa: E402
+from wusum.training.adapters import merge_adapters  # noqa: E402
 from wusum.training.batches import LengthGroupedSampler  # noqa: E402
 from wusum.training.callbacks import SaveWithinEpoch  # noqa: E402
 from wusum.training.checkpoints import (  # noqa: E402
-    average_weights,
     complete_checkpoints,
     keep_only,
     last_complete_checkpoint,
     load_weights,
+    mean_weights,
     out_of_patience,
     read_curve,
     read_state,
     remove_incomplete,
 )
+from wusum.training.config import LoraConfig, ModelConfig  # noqa: E402
+from wusum.training.losses import LabelLoss  # noqa: E402
+from wusum.training.model import build_model  # noqa: E402
 from wusum.training.sharding import BLANK, BlankableDataset, WholeBatchSampler  # noqa: E402
-from wusum.training.trainer import scorer  # noqa: E402
+from wusum.training.trainer import load_mean, scorer  # noqa: E402
 
 LABELS = len(load_taxonomy())
 
@@ -97,7 +102,7 @@ def test_the_best_epoch_stays_and_the_curve_tells_all(tune: Any, tmp_path: Path)
 def test_the_last_epochs_are_averaged(tune: Any, tmp_path: Path) -> None:
     weights = tune(tmp_path / "run", epochs=3, average=2, checkpoint_steps=2)
     last = [tmp_path / "run" / f"checkpoint-{step}" for step in (12, 18)]
-    assert distance(weights, average_weights(last)) == 0
+    assert distance(weights, mean_weights([load_weights(path) for path in last])) == 0
     assert distance(weights, load_weights(last[1])) > 0
     with pytest.raises(WusumError, match=r"^optimisation\.average: 4 epochs of 3;"):
         tune(tmp_path / "other", epochs=3, average=4)
@@ -269,4 +274,26 @@ def test_average_of_weights(tmp_path: Path) -> None:
     for step in (1, 2):
         (tmp_path / f"checkpoint-{step}").mkdir()
         save_file({"weight": torch.full((2,), float(step))}, tmp_path / f"checkpoint-{step}" / "model.safetensors")
-    assert checkpoints.average_weights(complete_checkpoints(tmp_path))["weight"].tolist() == [1.5, 1.5]
+    assert checkpoints.mean_weights([checkpoints.load_weights(path) for path in complete_checkpoints(tmp_path)])[
+        "weight"
+    ].tolist() == [1.5, 1.5]
+
+
+def test_the_mean_of_adapted_networks_is_the_mean_of_their_merged_weights(tiny_encoder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    config = ModelConfig(str(tiny_encoder), lora=LoraConfig(rank=2))
+    merged = []
+    for number in (1, 2):
+        torch.manual_seed(number)
+        network = build_model(tiny_encoder, config, LabelLoss(), [0.1] * 3, 4)
+        for name, parameter in network.named_parameters():
+            if ".lora_" in name:
+                torch.nn.init.normal_(parameter)
+        (tmp_path / str(number)).mkdir()
+        save_file(network.state_dict(), tmp_path / str(number) / "model.safetensors")
+        merged.append(merge_adapters(network).state_dict())
+    model = build_model(tiny_encoder, config, LabelLoss(), [0.1] * 3, 4)
+    load_mean(model, [tmp_path / "1", tmp_path / "2"])
+    wanted = mean_weights(merged)
+    assert model.state_dict().keys() == wanted.keys()
+    assert distance(model.state_dict(), wanted) == 0
