@@ -10,7 +10,8 @@ import numpy as np
 
 from ..labels import Taxonomy, load_taxonomy
 from ..labels.standoff import GOLD_FOLDER, read_gold
-from .metrics import Bools, bootstrap_interval, f1_report
+from .bootstrap import bootstrap_interval
+from .metrics import Bools, f1_report
 
 _TWICE_READ = GOLD_FOLDER / "test.jsonl"
 

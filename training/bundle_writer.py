@@ -27,19 +27,20 @@ from ..labels.errors import WusumError
 from ..labels.taxonomy import PACKAGED_TAXONOMY
 from .adapters import merge_adapters
 from .batches import Collator, FeatureDataset
+from .bootstrap import bootstrap_interval
 from .calibration import crossfit, fit_calibration, fit_temperature
 from .card import write_card
 from .config import TrainConfig
-from .data import data_sha256, judged_matrix, label_matrix
 from .evaluate import LabelledTexts
 from .export import export_model
 from .material import FOLDS, Material
-from .metrics import bootstrap_interval, f1_report
+from .metrics import f1_report
 from .model import ArticleTagger
 from .opponents import fit_opponents
 from .parity import check_parity, measure_parity
 from .progress import watched
 from .report import Subject, build_report, write_report
+from .targets import data_sha256, judged_matrix, label_matrix
 from .thresholds import choose_thresholds
 from .transformers_export import write_network
 

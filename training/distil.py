@@ -23,7 +23,7 @@ from ..labels.errors import WusumError
 from ..labels.jsonl import parse_row, read_lines
 from .baseline import TfidfBaseline
 from .calibration import Calibration, fit_calibration
-from .data import LabelledArticle, data_sha256, read_labelled
+from .data import LabelledArticle, read_labelled
 from .distil_config import DistilConfig
 from .evaluate import LabelledTexts, view
 from .metrics import Floats
@@ -32,6 +32,7 @@ from .raw import RawArticle, read_excluded, read_raw
 from .run_folder import claim_folder
 from .soft import appending, finish, mean_scores, recover, soft_line
 from .split import JACCARD, PERMUTATIONS, read_split, select_part, sketch
+from .targets import data_sha256
 
 SOFT, SUMMARY = "soft.jsonl", "summary.json"
 CHUNK = 32  # articles that are labelled, and written, at a time

@@ -17,8 +17,10 @@ from ..inference.prediction import Prediction
 from ..inference.scoring import Task
 from ..labels import Taxonomy
 from ..labels.errors import WusumError
-from .data import LabelledArticle, judged_matrix, label_matrix
-from .metrics import Bools, Floats, Interval, Report, Statistic, bootstrap_interval, f1_report, paired_bootstrap
+from .bootstrap import Interval, Statistic, bootstrap_interval, paired_bootstrap
+from .data import LabelledArticle
+from .metrics import Bools, Floats, Report, f1_report
+from .targets import judged_matrix, label_matrix
 from .thresholds import choose_thresholds, crossfit_decisions, most_probable
 
 VIEW_CHARS = 2400  # the labels describe the title and this much of the body

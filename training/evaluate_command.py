@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
     from ..inference.tagger import Tagger
     from ..labels import Taxonomy
+    from .bootstrap import Interval
     from .data import LabelledArticle
     from .evaluate import Comparison, Evaluation, LabelledTexts
-    from .metrics import Floats, Interval
+    from .metrics import Floats
     from .opponents import Opponent
 
 _DEV_CLUSTERS = 5  # one for each fold of the cross-fitted thresholds
@@ -55,10 +56,10 @@ def _add_arguments(parser: ArgumentParser) -> None:
 def _run(arguments: Namespace) -> int:
     from ..inference.tagger import Tagger
     from .calibration import crossfit
-    from .data import data_sha256
     from .evaluate import LabelledTexts, append_ledger, as_tagged, check_ledger, collect, compare, evaluate
     from .progress import watched
     from .report import logits_of
+    from .targets import data_sha256
 
     split = _check(arguments)
     reason = check_ledger(arguments.ledger, arguments.reason) if split == "test" else None

@@ -26,8 +26,9 @@ from torch import nn
 
 from ..inference.features import Features
 from ..labels.errors import WusumError
+from .attention import ATTENTION
 from .config import ExportConfig
-from .model import ATTENTION, ArticleTagger
+from .model import ArticleTagger
 from .progress import watched
 
 HEAD = "head"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .metrics import Floats, Hits, Interval, average_precision, by_cluster, count_hits, draw_counts, interval, ratios
+from .bootstrap import Interval, by_cluster, draw_counts, interval
+from .metrics import Floats, Hits, average_precision, count_hits, ratios
 
 SAMPLES = 1000
 

@@ -14,11 +14,12 @@ from ..inference.bundle import file_sha256
 from ..labels import Taxonomy, load_taxonomy
 from ..labels.errors import WusumError
 from .config import TrainConfig
-from .data import LabelledArticle, data_sha256, label_matrix, read_labelled, require_single, target_matrix
+from .data import LabelledArticle, read_labelled, require_single
 from .device import is_main_process, wait_for_all
 from .losses import check_targets
 from .soft import read_soft
 from .split import make_split, read_split, select_part, write_split
+from .targets import data_sha256, label_matrix, target_matrix
 
 FOLDS = 5  # of cross-fitted calibration and thresholds
 

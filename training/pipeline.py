@@ -19,13 +19,14 @@ from .batches import FeatureDataset
 from .bundle_writer import Trained, write_bundle
 from .checkpoints import read_curve
 from .config import TrainConfig
-from .data import target_matrix
 from .device import is_main_process, join_processes, resolve_device, wait_for_all
 from .encoder import resolve_encoder
+from .encoder_network import check_window
 from .losses import make_loss
 from .material import Material, fingerprint, read_material
-from .model import ArticleTagger, build_model, check_window
+from .model import ArticleTagger, build_model
 from .start import load_start
+from .targets import target_matrix
 from .trainer import fine_tune
 
 # What may change between training and writing the bundle; a run's folder may be moved.

@@ -19,11 +19,12 @@ from transformers.utils import logging
 
 from ..inference.progress import say
 from ..labels.errors import WusumError
+from .attention import ATTENTION
 from .checkpoints import keep_only, last_complete_checkpoint, new_checkpoint
 from .device import resolve_device, uses_bf16
 from .encoder import resolve_encoder
+from .encoder_network import check_window, encoder_family, keep_layers, load_checkpoint, read_settings
 from .masking import IGNORED
-from .model import ATTENTION, check_window, encoder_family, keep_layers, load_checkpoint, read_settings
 from .pretrain_config import PretrainConfig, PretrainOptimisationConfig
 from .pretrain_data import Windows, batches, read_windows
 from .progress import watched
@@ -108,8 +109,9 @@ def build_masked_model(
         The model, and the dropouts that its configuration had, which the recipe's replace while it learns.
 
     Raises:
-        WusumError: an encoder of another family or with gaps (:func:`~wusum.training.model.load_checkpoint`), one that
-            reads no windows so long, or a layer asked for that does not exist.
+        WusumError: an encoder of another family or with gaps
+            (:func:`~wusum.training.encoder_network.load_checkpoint`), one that reads no windows so long, or a layer
+            asked for that does not exist.
     """
     settings = read_settings(source)
     check_window(settings, config.input.window)

@@ -35,7 +35,8 @@ from .config import OptimisationConfig
 from .data import read_labelled
 from .device import uses_bf16
 from .encoder import resolve_encoder
-from .model import ArticleTagger, encoder_layers, parameter_groups
+from .encoder_network import encoder_layers
+from .model import ArticleTagger, parameter_groups
 from .progress import watched
 from .speed_material import SHAPES, Material, padded, prepare, random_encoder, synthesise_articles
 from .trainer import fine_tune, scorer

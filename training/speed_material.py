@@ -18,11 +18,12 @@ from ..inference.features import Featuriser, InputConfig
 from ..labels import Taxonomy
 from .batches import FeatureDataset
 from .config import LossConfig, ModelConfig
-from .data import LabelledArticle, label_matrix
+from .data import LabelledArticle
 from .device import resolve_device
 from .losses import make_loss
 from .model import ArticleTagger, build_model
 from .pipeline import load_tokenizer
+from .targets import label_matrix
 
 TOKENS = 512
 SHAPES = {  # layers, width, heads: ours, and that of AraBERT base

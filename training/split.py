@@ -15,8 +15,9 @@ import numpy.typing as npt
 from ..labels import Taxonomy
 from ..labels.errors import WusumError
 from .config import DataConfig
-from .data import LabelledArticle, label_matrix
+from .data import LabelledArticle
 from .progress import watched
+from .targets import label_matrix
 
 if TYPE_CHECKING:
     from datasketch import MinHash

@@ -101,7 +101,7 @@ def count_labels(train: list[LabelledArticle], dev: list[LabelledArticle], taxon
         >>> count_labels(train, dev, load_taxonomy())[0]  # doctest: +SKIP
         Count(label='articles', train=5813, dev=656)
     """
-    from .data import label_matrix
+    from .targets import label_matrix
 
     sums = [label_matrix(part, taxonomy).sum(0).tolist() for part in (train, dev)]
     return [Count("articles", len(train), len(dev)), *map(Count, taxonomy.ids, sums[0], sums[1])]

@@ -16,15 +16,8 @@ from hypothesis import strategies as st
 from wusum.labels import WusumError, load_taxonomy
 from wusum.labels.check import check_file
 from wusum.training.config import ColumnConfig
-from wusum.training.data import (
-    LabelledArticle,
-    data_sha256,
-    judged_matrix,
-    label_matrix,
-    read_labelled,
-    require_single,
-    target_matrix,
-)
+from wusum.training.data import LabelledArticle, read_labelled, require_single
+from wusum.training.targets import data_sha256, judged_matrix, label_matrix, target_matrix
 
 from .table_files import WRITERS, write_csv, write_jsonl, write_parquet
 

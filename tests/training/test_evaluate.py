@@ -19,10 +19,11 @@ from wusum.inference.tagger import Tagger
 from wusum.labels import Label, Taxonomy, WusumError
 from wusum.training import evaluate_command
 from wusum.training.calibration import crossfit
-from wusum.training.data import LabelledArticle, label_matrix, read_labelled
+from wusum.training.data import LabelledArticle, read_labelled
 from wusum.training.evaluate import LabelledTexts, append_ledger, baseline_decisions, collect, compare, evaluate, view
 from wusum.training.metrics import f1_report
 from wusum.training.report import logits_of
+from wusum.training.targets import label_matrix
 from wusum.training.thresholds import choose_thresholds, crossfit_decisions
 
 WORDS = {"diplomacy": "سفير", "war": "قصف", "egypt": "مصر"}

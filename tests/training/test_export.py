@@ -18,10 +18,11 @@ from wusum.inference.features import Features  # noqa: E402
 from wusum.labels import WusumError  # noqa: E402
 from wusum.training import export  # noqa: E402
 from wusum.training.config import ExportConfig  # noqa: E402
+from wusum.training.encoder_network import FAMILIES  # noqa: E402
 from wusum.training.export import export_model  # noqa: E402
 from wusum.training.heads import ArticleHead  # noqa: E402
 from wusum.training.losses import LabelLoss  # noqa: E402
-from wusum.training.model import FAMILIES, ArticleTagger  # noqa: E402
+from wusum.training.model import ArticleTagger  # noqa: E402
 
 LABELS, VOCABULARY, PAD = 7, 200, 1
 DENSE_LAYERS = 6  # of the one layer

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from wusum.labels import Label, Taxonomy
-from wusum.training.metrics import Interval, bootstrap_interval, count_hits, f1_report, paired_bootstrap
+from wusum.training.bootstrap import Interval, bootstrap_interval, paired_bootstrap
+from wusum.training.metrics import count_hits, f1_report
 
 sklearn_metrics = pytest.importorskip("sklearn.metrics")
 

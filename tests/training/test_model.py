@@ -24,18 +24,11 @@ from transformers import (  # noqa: E402
 )
 
 from wusum.labels.errors import WusumError  # noqa: E402
+from wusum.training.attention import half_attention  # noqa: E402
 from wusum.training.config import LossConfig, ModelConfig  # noqa: E402
+from wusum.training.encoder_network import check_window, encoder_layers, freeze_layers, keep_layers  # noqa: E402
 from wusum.training.losses import LabelLoss, make_loss  # noqa: E402
-from wusum.training.model import (  # noqa: E402
-    ArticleTagger,
-    build_model,
-    check_window,
-    encoder_layers,
-    freeze_layers,
-    half_attention,
-    keep_layers,
-    parameter_groups,
-)
+from wusum.training.model import ArticleTagger, build_model, parameter_groups  # noqa: E402
 
 VOCABULARY, PAD, MASK = 200, 1, 4
 SHAPE = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}

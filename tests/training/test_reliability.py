@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from wusum.labels import Label, Taxonomy
+from wusum.training.bootstrap import bootstrap_interval
 from wusum.training.confusion import Confusion, confusions, costliest
 from wusum.training.label_intervals import label_intervals
-from wusum.training.metrics import average_precision, bootstrap_interval, f1_report
+from wusum.training.metrics import average_precision, f1_report
 from wusum.training.reliability import label_reliability, reliability
 
 sklearn_metrics = pytest.importorskip("sklearn.metrics")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from wusum.labels import WusumError, load_taxonomy
 from wusum.training.config import DataConfig
-from wusum.training.data import LabelledArticle, label_matrix
+from wusum.training.data import LabelledArticle
 from wusum.training.split import (
     make_split,
     near_duplicate_clusters,
@@ -23,6 +23,7 @@ from wusum.training.split import (
     stratify,
     write_split,
 )
+from wusum.training.targets import label_matrix
 
 TAXONOMY = load_taxonomy()
 COMMITTED = Path(__file__).resolve().parents[2] / "labels" / "gold" / "split.jsonl"

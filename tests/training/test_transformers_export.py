@@ -21,8 +21,9 @@ from transformers import (  # noqa: E402
 
 from wusum.labels import load_taxonomy  # noqa: E402
 from wusum.training.config import ModelConfig, TrainConfig, load_config  # noqa: E402
+from wusum.training.encoder_network import FAMILIES  # noqa: E402
 from wusum.training.losses import LabelLoss  # noqa: E402
-from wusum.training.model import FAMILIES, ArticleTagger, build_model  # noqa: E402
+from wusum.training.model import ArticleTagger, build_model  # noqa: E402
 from wusum.training.transformers_export import (  # noqa: E402
     CLASSIFIERS,
     classifier_names,
