@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -25,12 +21,13 @@ from .encoder_network import check_window
 from .losses import make_loss
 from .material import Material, fingerprint, read_material
 from .model import ArticleTagger, build_model
+from .run_folder import claim_folder
 from .start import load_start
 from .targets import target_matrix
 from .trainer import fine_tune
 
 # What may change between training and writing the bundle; a run's folder may be moved.
-AFTER_TRAINING = ("name", "version", "licence", "output", "export")
+AFTER_TRAINING = [f"recipe.{key}" for key in ("name", "version", "licence", "output", "export")]
 
 
 def train(config: TrainConfig) -> Path:
@@ -60,7 +57,8 @@ def train(config: TrainConfig) -> Path:
     tokenizer, special, mask_id = load_tokenizer(encoder)
     model = make_network(encoder, config, material, tokenizer, mask_id)
     if is_main_process():
-        claim_output(output, config, fingerprint(material, config))
+        run = {"recipe": asdict(config), "data": fingerprint(material, config)}
+        claim_folder(output, run, AFTER_TRAINING)
     wait_for_all()
     featurise = Featuriser(tokenizer, config.input, special)
     weights = material.weights(config.data.soft_weight)
@@ -109,34 +107,6 @@ def make_network(
     if config.model.start is not None:
         load_start(model, config.model, material.taxonomy, tokenizer)
     return model
-
-
-def claim_output(output: Path, config: TrainConfig, data: str) -> None:
-    """Mark a run folder with its recipe and its data; refuse one that another training has marked.
-
-    Raises:
-        WusumError: the folder's checkpoints come from another recipe or from other articles.
-    """
-    mark = output / "recipe.json"
-    found = {"recipe": json.loads(json.dumps(asdict(config))), "data": data}
-    if mark.exists():
-        try:
-            before = json.loads(mark.read_text(encoding="utf-8"))
-        except (UnicodeDecodeError, json.JSONDecodeError):
-            before = {}
-        if _of_training(before.get("recipe", {})) != _of_training(found["recipe"]):
-            belongs = "the folder belongs to a run of another recipe"
-            raise WusumError(f"{mark}: {belongs}; choose another output or delete it")
-        if before.get("data") != data:
-            raise WusumError(f"{mark}: the folder's run had other articles; choose another output or delete it")
-    output.mkdir(parents=True, exist_ok=True)
-    part = mark.with_name(mark.name + ".part")
-    part.write_text(json.dumps(found, ensure_ascii=False, indent=1), encoding="utf-8")
-    os.replace(part, mark)
-
-
-def _of_training(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in recipe.items() if key not in AFTER_TRAINING}
 
 
 def load_tokenizer(encoder: Path) -> tuple[Tokenizer, SpecialTokens, int]:

@@ -1,4 +1,4 @@
-"""A progress bar for what takes longer than two seconds, where a person watches."""
+"""Progress of what takes longer than two seconds: a bar where a person watches, a line a minute elsewhere."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+from ..inference.progress import say
+
 _Item = TypeVar("_Item")
 
 _QUIET_SECONDS = 2.0
+_LOG_SECONDS = 60.0
 
 
 class Bar:
-    """A bar that appears after two seconds, where standard error is a terminal.
+    """A bar that appears after two seconds where standard error is a terminal; a line a minute where it is not.
 
     Example:
         >>> bar = Bar(2, "counting")
@@ -27,15 +30,23 @@ class Bar:
 
         console = Console(stderr=True)
         self._watched = console.is_terminal
-        self._start = time.monotonic()
+        self._start = self._logged = time.monotonic()
+        self._what, self._total, self._done, self._before = what, total, done, done
         self._bar = Progress(console=console, transient=True)
         self._task = self._bar.add_task(what, total=total, completed=done)
 
     def advance(self) -> None:
         """Count one step."""
+        self._done += 1
         self._bar.advance(self._task)
-        if self._watched and not self._bar.live.is_started and time.monotonic() - self._start > _QUIET_SECONDS:
-            self._bar.start()
+        now = time.monotonic()
+        if self._watched:
+            if not self._bar.live.is_started and now - self._start > _QUIET_SECONDS:
+                self._bar.start()
+        elif now - self._logged >= _LOG_SECONDS:
+            self._logged = now
+            left = (now - self._start) / (self._done - self._before) * (self._total - self._done)
+            say(f"{self._what}: {self._done:,} of {self._total:,}, about {max(left, 0) / 60:.0f} minutes left")
 
     def close(self) -> None:
         """Wipe the bar."""
@@ -44,7 +55,7 @@ class Bar:
 
 
 def watched(items: Iterable[_Item], total: int, what: str) -> Iterator[_Item]:
-    """Pass items on; after two seconds, where standard error is a terminal, a bar shows how far it is.
+    """Pass items on and show how far it is, as :class:`Bar` does.
 
     Example:
         >>> list(watched([1, 2], 2, "counting"))

@@ -22,11 +22,11 @@ from transformers import EvalPrediction, PrinterCallback, Trainer, TrainingArgum
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.utils import SAFE_WEIGHTS_NAME
 
-from ..inference.progress import say
 from ..inference.scoring import Task
 from ..labels import Taxonomy
 from ..labels.errors import WusumError
 from .adapters import merge_adapters
+from .arguments import trainer_arguments
 from .batches import Collator, FeatureDataset, LengthGroupedSampler
 from .callbacks import SaveWithinEpoch, ShowProgress, StopEarly
 from .checkpoints import (
@@ -46,12 +46,8 @@ from .checkpoints import (
 )
 from .config import OptimisationConfig
 from .device import (
-    has_bf16,
     is_main_process,
     join_processes,
-    resolve_device,
-    share_of_batch,
-    uses_bf16,
     wait_for_all,
 )
 from .metrics import f1_report
@@ -198,7 +194,7 @@ def fine_tune(
         train=train,
         task=task,
         optimisation=optimisation,
-        args=_arguments(optimisation, updates, processes.num_processes, folder),
+        args=trainer_arguments(optimisation, updates, processes.num_processes, folder),
         eval_dataset=dev,
         data_collator=Collator(pad, train.window),
         compute_metrics=scorer(model, taxonomy, task, clusters),
@@ -287,41 +283,3 @@ def scorer(model: ArticleTagger, taxonomy: Taxonomy, task: Task, clusters: Seque
         return {"loss": loss, SCORE: overall.micro.f1, "macro_f1": overall.macro.f1}
 
     return score
-
-
-def _arguments(optimisation: OptimisationConfig, updates: int, processes: int, folder: Path) -> TrainingArguments:
-    """Return the Trainer's settings for a recipe with so many updates an epoch."""
-    device = resolve_device(optimisation.device)
-    bf16 = uses_bf16(optimisation.precision, optimisation.device)
-    if bf16 and not has_bf16(device) and is_main_process():
-        say(f"optimisation.precision: this {device.type} has no bf16 instructions; fp32 is faster here")
-    share = share_of_batch(optimisation.batch_size, processes)
-    arguments = TrainingArguments(
-        output_dir=str(folder),
-        num_train_epochs=optimisation.epochs,
-        per_device_train_batch_size=share,
-        per_device_eval_batch_size=share * 2,
-        gradient_accumulation_steps=optimisation.accumulation,
-        learning_rate=optimisation.learning_rate,
-        lr_scheduler_type="linear",
-        warmup_steps=round(optimisation.warmup * optimisation.epochs * updates),
-        max_grad_norm=optimisation.clip,
-        bf16=bf16,
-        use_cpu=device.type == "cpu",
-        torch_compile=optimisation.compile,
-        ddp_find_unused_parameters=False,
-        seed=optimisation.seed,
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        metric_for_best_model=SCORE,
-        greater_is_better=True,
-        logging_strategy="epoch",
-        disable_tqdm=True,
-        report_to="none",
-        label_names=["labels"],
-        remove_unused_columns=False,
-        dataloader_pin_memory=device.type == "cuda",
-    )
-    # Several GPUs without a launcher: the Trainer would cut the windows of a batch apart from their articles.
-    arguments._n_gpu = min(arguments.n_gpu, 1)
-    return arguments
