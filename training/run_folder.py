@@ -34,8 +34,6 @@ def claim_folder(folder: Path, run: Mapping[str, Any], may_differ: Collection[st
         keys = [key for key in now | before if not any(key == one or key.startswith(f"{one}.") for one in may_differ)]
         absent = object()
         other = next((key for key in keys if before.get(key, absent) != now.get(key, absent)), None)
-            (key for key in keys if before.get(key, mark) != now.get(key, mark)), None
-        )  # mark: no value at all
         if other is not None:
             found = f"the folder belongs to another run ({other} differs)"
             raise WusumError(f"{mark}: {found}; choose another output or delete it")
