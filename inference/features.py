@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -49,6 +50,21 @@ class InputConfig:
                 raise WusumError(f"input.{name}: {value} is too small, expected at least {least}")
         if self.view not in ("head", "head_tail"):
             raise WusumError(f"input.view: {self.view!r}, expected head or head_tail")
+
+
+def read_tokenizer(path: Path) -> Tokenizer:
+    """Read a bundle's tokenizer.
+
+    Raises:
+        WusumError: the file holds none.
+
+    Example:
+        >>> read_tokenizer(bundle.tokenizer_path)  # doctest: +SKIP
+    """
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as fault:  # tokenizers raises nothing more special
+        raise WusumError(f"{path}: no tokenizer ({fault}); copy or train the bundle again") from fault
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer
 
-from ..inference.bundle import MANIFEST, Bundle, file_sha256, open_bundle
+from ..inference.bundle import MANIFEST, Bundle, file_sha256
 from ..inference.engine import OnnxEngine
-from ..inference.features import Featuriser
+from ..inference.features import Featuriser, read_tokenizer
 from ..inference.language import language_note
 from ..inference.progress import say
 from ..labels import Taxonomy, load_taxonomy
@@ -25,6 +24,7 @@ from .baseline import TfidfBaseline
 from .calibration import Calibration, fit_calibration
 from .data import LabelledArticle, read_labelled
 from .distil_config import DistilConfig
+from .earlier import open_earlier, warn_of_another_dev
 from .evaluate import LabelledTexts, view
 from .metrics import Floats
 from .progress import watched
@@ -33,6 +33,7 @@ from .run_folder import claim_folder
 from .soft import appending, finish, mean_scores, recover, soft_line
 from .split import JACCARD, PERMUTATIONS, read_split, select_part, sketch
 from .targets import data_sha256
+from .thresholds import log_odds
 
 SOFT, SUMMARY = "soft.jsonl", "summary.json"
 CHUNK = 32  # articles that are labelled, and written, at a time
@@ -49,13 +50,12 @@ class BundleTeacher:
         Raises:
             WusumError: it is no sound bundle, or its labels are not the taxonomy's.
         """
-        nested = folder / "bundle"
-        self.bundle: Bundle = open_bundle(nested if (nested / MANIFEST).is_file() else folder)
+        self.bundle: Bundle = open_earlier(folder)
         own = self.bundle.taxonomy
         strange = sorted(set(own.ids) ^ set(taxonomy.ids))
         if strange:
             raise WusumError(f"teacher.bundles: {folder} and the label scheme differ in {strange[0]!r}; name another")
-        tokenizer = Tokenizer.from_file(str(self.bundle.tokenizer_path))
+        tokenizer = read_tokenizer(self.bundle.tokenizer_path)
         self._featurise = Featuriser(tokenizer, self.bundle.input, self.bundle.tokens)
         self._engine = OnnxEngine(self.bundle.model_path)
         self._order = [own.index(label) for label in taxonomy.ids]
@@ -72,13 +72,13 @@ class TfidfTeacher:
     def __init__(self, train: LabelledTexts, dev: LabelledTexts) -> None:
         """Fit it."""
         self._baseline = TfidfBaseline().fit(train.texts, train.truth, train.judged)
-        margins = _logit(self._baseline.scores(dev.texts))
+        margins = _bounded_log_odds(self._baseline.scores(dev.texts))
         self._calibration: Calibration = fit_calibration(margins, dev.truth, dev.judged)
 
     def probabilities(self, articles: Sequence[RawArticle]) -> Floats:
         """Return calibrated probabilities, shape (articles, labels)."""
         texts = [view(LabelledArticle(article.id, article.title, article.text, ())) for article in articles]
-        return self._calibration.apply(_logit(self._baseline.scores(texts)))
+        return self._calibration.apply(_bounded_log_odds(self._baseline.scores(texts)))
 
 
 @dataclass(frozen=True)
@@ -115,14 +115,13 @@ def combine(tables: Floats, weights: Sequence[float], how: str, single: bool) ->
     if how == "probabilities":
         return np.asarray(np.average(tables, axis=0, weights=weights))
     if not single:
-        return np.asarray(1 / (1 + np.exp(-np.average(_logit(tables), axis=0, weights=weights))))
+        return np.asarray(1 / (1 + np.exp(-np.average(_bounded_log_odds(tables), axis=0, weights=weights))))
     powers = np.exp(np.average(np.log(np.clip(tables, SURE, 1)), axis=0, weights=weights))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
-def _logit(probabilities: Floats) -> Floats:
-    clipped = np.clip(probabilities, SURE, 1 - SURE)
-    return np.asarray(np.log(clipped / (1 - clipped)))
+def _bounded_log_odds(probabilities: Floats) -> Floats:
+    return log_odds(np.clip(probabilities, SURE, 1 - SURE))
 
 
 class NearDuplicates:
@@ -163,16 +162,18 @@ def distil(config: DistilConfig) -> Path:
     split, path = read_split(Path(config.data.split)), Path(config.data.split)
     train, dev = (select_part(labelled, split, part, path) for part in ("train", "dev"))
     bundles = [BundleTeacher(Path(name), taxonomy) for name in config.teacher.bundles]
+    for teacher in bundles:
+        warn_of_another_dev(teacher.bundle, dev, "teacher.bundles")
     hashes = [file_sha256(teacher.bundle.folder / MANIFEST) for teacher in bundles]
     barred = {article.id for article in labelled} | read_excluded([Path(name) for name in config.data.exclude])
     near = NearDuplicates(itertools.chain(map(_whole, dev), _texts([Path(name) for name in config.data.exclude])))
     drawn = _Draw(config, barred)
     total = sum(1 for _ in drawn.read())  # this also tells the faults of all rows before the long work begins
-    teacher = _make_teacher(config, bundles, train, dev, taxonomy)
+    ensemble = _make_teacher(config, bundles, train, dev, taxonomy)
     files = [file_sha256(Path(name)) for name in (*config.data.raw, *config.data.exclude)]
     recipe = {"recipe": asdict(config), "teachers": hashes, "data": [data_sha256(train), data_sha256(dev), *files]}
     claim_folder(folder, recipe)
-    _write(target.with_name(SOFT + ".part"), drawn, total, near, teacher, taxonomy.ids)
+    _write(target.with_name(SOFT + ".part"), drawn, total, near, ensemble, taxonomy.ids)
     written, means = mean_scores(target.with_name(SOFT + ".part"), taxonomy.ids)
     if not written:
         raise WusumError(f"{folder}: no article is left to label; give more in data.raw or raise keep_unlabelled")

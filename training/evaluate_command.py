@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..labels.command_base import Command
 from ..labels.errors import WusumError
+from .column_option import add_column_option, read_columns
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from ..inference.tagger import Tagger
     from ..labels import Taxonomy
     from .bootstrap import Interval
     from .data import LabelledArticle
-    from .evaluate import Comparison, Evaluation, LabelledTexts
+    from .evaluate import Evaluation, LabelledTexts
     from .metrics import Floats
     from .opponents import Opponent
 
@@ -43,7 +42,14 @@ def _add_arguments(parser: ArgumentParser) -> None:
     parser.description = _ABOUT
     add = parser.add_argument
     add("bundle", nargs="?", type=Path, metavar="BUNDLE", help="bundle folder (default: the embedded model)")
-    add("--data", required=True, type=Path, metavar="DIR|FILE.jsonl", help="labelled articles (`wusum labels join`)")
+    add(
+        "--data",
+        required=True,
+        type=Path,
+        metavar="DIR|FILE",
+        help="labelled articles (`wusum labels join`)",
+    )
+    add_column_option(parser)
     add("--split", choices=("dev", "test", "train"), help="which part (default: dev for a folder, all of a file)")
     add("--split-file", type=Path, default=_SPLIT, metavar="F", help="default: %(default)s")
     add("--baselines", action="store_true", help="also fit simple opponents on the train part and compare")
@@ -57,6 +63,7 @@ def _run(arguments: Namespace) -> int:
     from ..inference.tagger import Tagger
     from .calibration import crossfit
     from .evaluate import LabelledTexts, append_ledger, as_tagged, check_ledger, collect, compare, evaluate
+    from .evaluate_tables import show
     from .progress import watched
     from .report import logits_of
     from .targets import data_sha256
@@ -65,7 +72,7 @@ def _run(arguments: Namespace) -> int:
     reason = check_ledger(arguments.ledger, arguments.reason) if split == "test" else None
     tagger = Tagger.load(arguments.bundle)
     taxonomy, scoring = tagger.taxonomy, tagger.bundle.scoring
-    chosen = _select(arguments, split, taxonomy)
+    chosen = _select(arguments, split, taxonomy, single=scoring.task == "single_label")
     articles = chosen.articles
     texts = LabelledTexts.of(articles, taxonomy, chosen.clusters)
     tagged = watched(tagger.stream(map(as_tagged, articles)), len(articles), "tagging")
@@ -87,7 +94,7 @@ def _run(arguments: Namespace) -> int:
     if arguments.report:
         _write_report(arguments.report, tagger, chosen, found.scores, opponents)
     own = evaluate(found.decisions, texts.truth, taxonomy, texts.clusters, texts.judged) if split == "dev" else None
-    _show(facts, result, own, comparisons, [one for one in opponents if one.decisions is None])
+    show(facts, result, own, comparisons, [one for one in opponents if one.decisions is None])
     return 0
 
 
@@ -95,7 +102,9 @@ def _check(arguments: Namespace) -> str | None:
     """Return the part to score; refuse what would look at test articles unrecorded, or compare on what was learned."""
     data, split = arguments.data, arguments.split
     if not data.exists():
-        raise WusumError(f"{data}: not found, expected a folder or a JSON lines file; `wusum labels join` writes both")
+        raise WusumError(
+            f"{data}: not found, expected a folder or a file of labelled articles; `wusum labels join` writes both"
+        )
     if split is None and data.is_dir():
         split = "dev"
     if split != "test" and data.name == "test.jsonl":
@@ -113,12 +122,14 @@ def _check(arguments: Namespace) -> str | None:
     return str(split) if split else None
 
 
-def _select(arguments: Namespace, split: str | None, taxonomy: Taxonomy) -> _Selection:
-    from .data import read_labelled
+def _select(arguments: Namespace, split: str | None, taxonomy: Taxonomy, *, single: bool) -> _Selection:
+    from .data import read_labelled, require_single
 
     data = arguments.data
     path = data / ("test.jsonl" if split == "test" else "train.jsonl") if data.is_dir() else data
-    articles = read_labelled(path, taxonomy)
+    articles = read_labelled(path, taxonomy, read_columns(arguments.column))
+    if single:
+        require_single(articles, path)
     if split in (None, "test"):
         return _Selection(path, articles)
     return _part(arguments.split_file, path, articles, str(split))
@@ -145,7 +156,7 @@ def _opponents(arguments: Namespace, tagger: Tagger, test: LabelledTexts | None)
 
     taxonomy = tagger.taxonomy
     path = arguments.data / "train.jsonl"
-    articles = read_labelled(path, taxonomy)
+    articles = read_labelled(path, taxonomy, read_columns(arguments.column))
     train, dev = (_part(arguments.split_file, path, articles, part) for part in ("train", "dev"))
     learn, tune = (LabelledTexts.of(part.articles, taxonomy, part.clusters) for part in (train, dev))
     return fit_opponents(taxonomy, learn, tune, test, tagger.bundle.scoring.task)
@@ -191,75 +202,6 @@ def _write(path: Path, content: dict[str, Any]) -> None:
         path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     except OSError as fault:
         raise WusumError(f"{path}: cannot write the report ({fault.strerror}); name another file with -o") from fault
-
-
-def _show(
-    facts: dict[str, Any],
-    result: Evaluation,
-    own: Evaluation | None,
-    comparisons: Sequence[Comparison],
-    absent: Sequence[Opponent],
-) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    where = f"{facts['data']}, {facts['split']}"
-    console.print(f"{facts['bundle']} {facts['version']} on {facts['articles']:,} articles ({where})\n", markup=False)
-    console.print(_label_table(result))
-    console.print(_average_table(result))
-    console.print(f"exact match {_with_interval(result.intervals['overall']['exact_match'])}", markup=False)
-    if own is not None:
-        micro, macro = (own.intervals["overall"][kind].value for kind in ("micro_f1", "macro_f1"))
-        console.print(
-            "Calibration and thresholds are cross-fitted on dev. With the bundle's own, which were chosen on dev: "
-            f"micro {micro:.3f}, macro {macro:.3f}."
-        )
-    if comparisons:
-        console.print(_comparison_table(comparisons))
-    for one in absent:
-        console.print(f"{one.name}: not compared: {one.absent}", markup=False)
-
-
-def _label_table(result: Evaluation) -> Table:
-    from rich.table import Table
-
-    table = Table("label", box=None, pad_edge=False)
-    for name in ("precision", "recall", "F1", "support"):
-        table.add_column(name, justify="right")
-    for kind in ("topic", "actor"):
-        for label in (label for label in result.report.labels if label.kind == kind):
-            figures = (f"{value:.3f}" for value in (label.precision, label.recall, label.f1))
-            table.add_row(label.id, *figures, str(label.support))
-        table.add_row()
-    return table
-
-
-def _average_table(result: Evaluation) -> Table:
-    from rich.table import Table
-
-    table = Table("", "precision", "recall", "micro F1 (95 %)", "macro F1 (95 %)", box=None, pad_edge=False)
-    report = result.report
-    for name, averages in (("overall", report.overall), ("topics", report.topics), ("actors", report.actors)):
-        found = result.intervals[name]
-        figures = (f"{value:.3f}" for value in (averages.micro.precision, averages.micro.recall))
-        table.add_row(name, *figures, _with_interval(found["micro_f1"]), _with_interval(found["macro_f1"]))
-    return table
-
-
-def _comparison_table(comparisons: Sequence[Comparison]) -> Table:
-    from rich.table import Table
-
-    table = Table("opponent", "micro", "macro", "model ahead, micro (95 %)", "macro (95 %)", box=None, pad_edge=False)
-    for one in comparisons:
-        ahead = (_with_interval(interval, "+") for interval in (one.micro_ahead, one.macro_ahead))
-        table.add_row(one.opponent, f"{one.micro_f1:.3f}", f"{one.macro_f1:.3f}", *ahead)
-    return table
-
-
-def _with_interval(interval: Interval, sign: str = "") -> str:
-    """A value with its interval in round brackets, which rich does not take for markup."""
-    value, low, high = (f"{figure:{sign}.3f}" for figure in (interval.value, interval.low, interval.high))
-    return f"{value} ({low}, {high})"
 
 
 COMMAND = Command("score a bundle on labelled articles, with intervals and baselines", _add_arguments, _run)

@@ -16,6 +16,7 @@ from .bundle_writer import Trained, write_bundle
 from .checkpoints import read_curve
 from .config import TrainConfig
 from .device import is_main_process, join_processes, resolve_device, wait_for_all
+from .earlier import open_earlier, warn_of_another_dev
 from .encoder import resolve_encoder
 from .encoder_network import check_window
 from .losses import make_loss
@@ -106,6 +107,7 @@ def make_network(
         raise WusumError(f"{encoder}: its tokenizer has more pieces than its weights ({pieces}); copy both anew")
     if config.model.start is not None:
         load_start(model, config.model, material.taxonomy, tokenizer)
+        warn_of_another_dev(open_earlier(Path(config.model.start)), material.dev, "model.start")
     return model
 
 

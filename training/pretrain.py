@@ -20,6 +20,7 @@ from transformers.utils import logging
 from ..inference.progress import say
 from ..labels.errors import WusumError
 from .attention import ATTENTION
+from .built_in import WEIGHTS
 from .checkpoints import keep_only, last_complete_checkpoint, new_checkpoint
 from .device import resolve_device, uses_bf16
 from .encoder import resolve_encoder
@@ -277,4 +278,5 @@ def _write_encoder(
             shutil.copyfile(source / name, scratch / name)
     text = json.dumps(summary, ensure_ascii=False, indent=1)
     (scratch / SUMMARY).write_text(text + "\n", encoding="utf-8")
+    shutil.copymode(scratch / SUMMARY, scratch / WEIGHTS)  # safetensors lets only their owner read them
     os.replace(scratch, target)

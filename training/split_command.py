@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..labels.command_base import Command
-from ..labels.errors import WusumError
+from .column_option import add_column_option, read_columns
 
 if TYPE_CHECKING:
     from ..labels import Taxonomy
-    from .config import ColumnConfig, DataConfig
+    from .config import DataConfig
     from .data import LabelledArticle
 
 _ABOUT = """Splits whole clusters of near-duplicates, each label in equal shares, and writes the split file that a
@@ -41,13 +41,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
     add("--dev-share", type=float, metavar="S", help="share of the articles that go to dev (default: 0.15)")
     add("--dev-from", metavar="DAY", help="ISO date: dev is what is dated that day or later, instead of a draw")
     add("--seed", type=int, metavar="N", help="seed of the draw (default: 0)")
-    add(
-        "--column",
-        action="append",
-        default=[],
-        metavar="KEY=NAME",
-        help="what a column is called, as in a recipe's data.columns: --column text=body; may be given again",
-    )
+    add_column_option(parser)
     add("--force", action="store_true", help="make the split anew where the file exists")
 
 
@@ -76,22 +70,8 @@ def _config(arguments: Namespace) -> DataConfig:
 
     given = {"dev_share": arguments.dev_share, "dev_from": arguments.dev_from, "split_seed": arguments.seed}
     chosen = {name: value for name, value in given.items() if value is not None}
-    columns = _columns(arguments.column, arguments.dev_from is not None)
+    columns = read_columns(arguments.column, dated=arguments.dev_from is not None)
     return DataConfig(str(arguments.articles), str(arguments.out), columns=columns, **chosen)
-
-
-def _columns(pairs: list[str], dated: bool) -> ColumnConfig:
-    """Return the columns that ``KEY=NAME`` pairs name; an empty name stands for null."""
-    from .config import ColumnConfig
-    from .config_file import build_config
-
-    values: dict[str, str | None] = {"date": "date"} if dated else {}
-    for pair in pairs:
-        key, equals, name = pair.partition("=")
-        if not equals:
-            raise WusumError(f"--column {pair!r}: expected KEY=NAME, for example --column text=body")
-        values[key] = name or None
-    return build_config(ColumnConfig, values, "--column")
 
 
 def count_labels(train: list[LabelledArticle], dev: list[LabelledArticle], taxonomy: Taxonomy) -> list[Count]:

@@ -7,10 +7,12 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
-from ..inference.bundle import Bundle, open_bundle
+from ..inference.bundle import Bundle
+from ..inference.features import read_tokenizer
 from ..labels import Taxonomy
 from ..labels.errors import WusumError
 from .config import ModelConfig
+from .earlier import open_earlier
 from .model import ArticleTagger
 from .transformers_export import State, read_network
 
@@ -26,7 +28,7 @@ def load_start(model: ArticleTagger, config: ModelConfig, taxonomy: Taxonomy, to
 
     Args:
         model: the network, changed in place; adapters are left as they are.
-        config: names the bundle in ``start``, and what the network is built of.
+        config: names the bundle, or its run's folder, in ``start``, and what the network is built of.
         taxonomy: label scheme of this training.
         tokenizer: the one of the recipe's encoder.
 
@@ -37,11 +39,11 @@ def load_start(model: ArticleTagger, config: ModelConfig, taxonomy: Taxonomy, to
     Example:
         >>> load_start(model, config.model, load_taxonomy(), tokenizer)  # doctest: +SKIP
     """
-    folder = Path(config.start or "")
-    bundle = open_bundle(folder)
+    bundle = open_earlier(Path(config.start or ""))
+    folder = bundle.folder
     network = read_network(bundle)
     _check_pooling(bundle, config)
-    if Tokenizer.from_file(str(bundle.tokenizer_path)).get_vocab() != tokenizer.get_vocab():
+    if read_tokenizer(bundle.tokenizer_path).get_vocab() != tokenizer.get_vocab():
         raise WusumError(f"model.start: {folder} has another vocabulary than model.encoder; name its encoder")
     own = model.encoder.config
     for key, setting in (
@@ -63,7 +65,10 @@ def _setting(settings: dict[str, object], key: str) -> object:
 
 
 def _check_pooling(bundle: Bundle, config: ModelConfig) -> None:
-    trained = bundle.training.get("recipe", {}).get("model", {})
+    recipe = bundle.training.get("recipe")
+    trained = recipe.get("model") if isinstance(recipe, dict) else None
+    if not isinstance(trained, dict):
+        raise WusumError(f"model.start: {bundle.folder} does not tell its recipe; start from another bundle")
     for key in ("pooling", "windows"):
         theirs, ours = trained.get(key), getattr(config, key)
         if theirs != ours:

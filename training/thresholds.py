@@ -47,10 +47,10 @@ def choose_thresholds(
     if shrinkage < 0:
         raise ValueError(f"shrinkage {shrinkage}: expected 0 or more")
     positives = (true & seen).sum(axis=0)
-    common = _logit(_best(probabilities[seen], true[seen]))
+    common = log_odds(_best(probabilities[seen], true[seen]))
     thresholds = np.full(true.shape[1], common)
     for k in np.flatnonzero(positives):
-        own = _logit(_best(probabilities[seen[:, k], k], true[seen[:, k], k]))
+        own = log_odds(_best(probabilities[seen[:, k], k], true[seen[:, k], k]))
         weight = positives[k] / (positives[k] + shrinkage)
         thresholds[k] = weight * own + (1 - weight) * common
     shrunk: Floats = np.clip(1 / (1 + np.exp(-thresholds)), _LEAST, _MOST)
@@ -150,5 +150,11 @@ def _best(scores: Floats, truth: Bools) -> float:
     return float(np.clip((low[widest] + high[widest]) / 2, _LEAST, _MOST))
 
 
-def _logit(probability: float) -> float:
-    return float(np.log(probability) - np.log1p(-probability))
+def log_odds(probabilities: npt.ArrayLike) -> Floats:
+    """Return log p - log(1 - p), of the same shape; the inverse of the sigmoid.
+
+    Example:
+        >>> log_odds([0.5]).tolist()
+        [0.0]
+    """
+    return np.asarray(np.log(probabilities) - np.log1p(np.negative(probabilities)))

@@ -79,17 +79,24 @@ def write_network(model: ArticleTagger, config: TrainConfig, taxonomy: Taxonomy,
     settings = model.encoder.config
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     if not standard_head(config.model):
-        save_file(state, folder / NETWORK, metadata={"format": "pt"})
+        _save(state, folder / NETWORK)
         (folder / ENCODER).write_text(settings.to_json_string(), encoding="utf-8")
         return
     names = classifier_names(settings, state)
-    save_file({names[name]: state[name] for name in names}, folder / CLASSIFIER, metadata={"format": "pt"})
+    _save({names[name]: state[name] for name in names}, folder / CLASSIFIER)
     rest = {name: tensor for name, tensor in state.items() if name not in names}
     if rest:  # the queries of `windows: attention`, which play no part where there is one window
-        save_file(rest, folder / NETWORK, metadata={"format": "pt"})
+        _save(rest, folder / NETWORK)
     described = describe_classifier(settings, config, taxonomy)
     (folder / CLASSIFIER_CONFIG).write_text(described.to_json_string(), encoding="utf-8")
     _write_tokenizer_config(encoder, config.input.window, folder)
+
+
+def _save(state: State, path: Path) -> None:
+    path.touch()
+    readers = path.stat().st_mode
+    save_file(state, path, metadata={"format": "pt"})
+    path.chmod(readers)  # safetensors lets only the owner read what it writes
 
 
 def read_network(bundle: Bundle) -> Network:

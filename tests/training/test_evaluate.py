@@ -17,7 +17,7 @@ from wusum.inference.prediction import Prediction
 from wusum.inference.scoring import Scoring
 from wusum.inference.tagger import Tagger
 from wusum.labels import Label, Taxonomy, WusumError
-from wusum.training import evaluate_command
+from wusum.training import evaluate_command, evaluate_tables
 from wusum.training.calibration import crossfit
 from wusum.training.data import LabelledArticle, read_labelled
 from wusum.training.evaluate import LabelledTexts, append_ledger, baseline_decisions, collect, compare, evaluate, view
@@ -137,6 +137,25 @@ def test_a_file_is_scored_whole_with_the_bundles_decisions(stub: StubTagger, pla
     assert report()["split"] == "all"
 
 
+def test_the_columns_may_have_other_names(stub: StubTagger, place: Path) -> None:
+    write_articles(place / "all.jsonl", 30, "x", seed=2)
+    assert run("--data", "all.jsonl", "-o", "plain.json") == 0
+    rows = [json.loads(line) for line in (place / "all.jsonl").read_text("utf-8").splitlines()]
+    renamed = [{"body" if key == "text" else key: value for key, value in row.items()} for row in rows]
+    (place / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in renamed), "utf-8")
+    with pytest.raises(WusumError, match=r"own\.jsonl:text: no such column"):
+        run("--data", "own.jsonl")
+    assert run("--data", "own.jsonl", "--column", "text=body", "-o", "own.json") == 0
+    assert report("own.json")["evaluation"] == report("plain.json")["evaluation"]
+
+
+def test_with_one_label_an_article_none_is_a_fault(stub: StubTagger, place: Path) -> None:
+    write_articles(place / "all.jsonl", 30, "x", seed=2)
+    stub.bundle.scoring = Scoring("single_label", (1.0,) * len(SCHEME), (0.0,) * len(SCHEME), ())
+    with pytest.raises(WusumError, match="expected exactly one label"):
+        run("--data", "all.jsonl")
+
+
 def test_the_train_part_can_be_chosen(stub: StubTagger) -> None:
     assert run("--data", "data", "--split", "train") == 0
     assert [article.id for article in stub.seen] == [f"a{number}" for number in range(30, 90)]
@@ -169,7 +188,7 @@ def test_the_record_is_written_before_any_figure_is_shown(stub: StubTagger, monk
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(evaluate_command, "_show", stop)
+    monkeypatch.setattr(evaluate_tables, "show", stop)
     with pytest.raises(KeyboardInterrupt):
         run("--data", "data", "--split", "test", "--reason", "r")
     assert len(ledger()) == 1

@@ -91,6 +91,10 @@ def test_the_encoder_loads_like_the_checkpoint_that_it_came_from(finished: Pretr
     assert new(text)["input_ids"] == old(text)["input_ids"]
 
 
+def test_all_may_read_the_encoder_that_may_read_its_configuration(finished: Pretrained) -> None:
+    assert len({path.stat().st_mode for path in finished.encoder.iterdir()}) == 1
+
+
 def test_a_fine_tuning_recipe_takes_the_encoder(finished: Pretrained, tiny_recipe: list[str]) -> None:
     from wusum.training.config import load_config
 

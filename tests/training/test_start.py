@@ -20,7 +20,9 @@ from tokenizers import Tokenizer  # noqa: E402
 
 from wusum.training import bundle_writer  # noqa: E402
 from wusum.training.config import LoraConfig, ModelConfig, TrainConfig, load_config  # noqa: E402
+from wusum.training.earlier import open_earlier, warn_of_another_dev  # noqa: E402
 from wusum.training.losses import LabelLoss  # noqa: E402
+from wusum.training.material import read_material  # noqa: E402
 from wusum.training.model import ArticleTagger, build_model  # noqa: E402
 from wusum.training.pipeline import train  # noqa: E402
 from wusum.training.start import load_start  # noqa: E402
@@ -78,6 +80,21 @@ def test_the_same_scheme_gives_the_same_network(
     assert all(torch.equal(trained[name], tensor) for name, tensor in model.state_dict().items())
     assert not torch.equal(trained["head.weight"], start["head.weight"])
     assert any(not torch.equal(trained[name], start[name]) for name in start if name.startswith("encoder."))
+
+
+def test_a_run_folder_stands_for_its_bundle(
+    tiny_bundle: Path, tiny_network: ArticleTagger, tiny_encoder: Path, tiny_recipe: list[str]
+) -> None:
+    model = begin(tiny_bundle.parent, recipe_of(tiny_recipe).model, load_taxonomy(), tiny_encoder)
+    assert torch.equal(model.head.weight, tiny_network.head.weight)
+
+
+def test_another_dev_is_told(tiny_bundle: Path, tiny_recipe: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    dev = read_material(recipe_of(tiny_recipe)).dev
+    warn_of_another_dev(open_earlier(tiny_bundle), dev, "model.start")
+    assert capsys.readouterr().err == ""
+    warn_of_another_dev(open_earlier(tiny_bundle), dev[1:], "model.start")
+    assert "was trained with another dev" in capsys.readouterr().err
 
 
 def test_rows_follow_their_labels(

@@ -160,6 +160,10 @@ def test_queries_of_window_attention_are_kept_apart(
     assert {entry["label"]: entry["score"] for entry in found} == pytest.approx(expected, abs=1e-4)
 
 
+def test_all_may_read_the_weights_that_may_read_the_manifest(tiny_bundle: Path) -> None:
+    assert len({path.stat().st_mode for path in tiny_bundle.iterdir()}) == 1
+
+
 def test_the_files_name_no_folder_of_this_machine(
     encoders: dict[str, Path], tiny_recipe: list[str], tmp_path: Path
 ) -> None:
