@@ -1,7 +1,7 @@
 """Draws the raw articles of pre-training: ``python -m wusum.training.news_draw khaleej.jsonl.xz antcorpus.jsonl.xz``.
 
-Mostly political news, so that the encoder's short training is spent on what it will tag: of SANAD's Khaleej folder all of
-Politics, 23 % of Finance and 4 % of the other sections; of the ANT corpus all but sport, culture and technology.
+Mostly political news, so that the encoder's short training is spent on what it will tag: of SANAD's Khaleej folder all
+of Politics, 23 % of Finance and 4 % of the other sections; of the ANT corpus all but sport, culture and technology.
 """
 
 from __future__ import annotations

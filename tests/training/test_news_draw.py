@@ -8,9 +8,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from wusum.labels import WusumError  # noqa: E402
-from wusum.training.news_draw import draw, main  # noqa: E402
-from wusum.training.raw import RawArticle  # noqa: E402
+from wusum.labels import WusumError
+from wusum.training.news_draw import draw, main
+from wusum.training.raw import RawArticle
 
 
 def test_politics_comes_whole_and_sport_hardly() -> None:
