@@ -6,7 +6,7 @@ Example:
 """
 
 from .article import Article
-from .prediction import Prediction
+from .prediction import Evidence, Prediction
 from .tagger import Tagger, predict
 
-__all__ = ["Article", "Prediction", "Tagger", "predict"]
+__all__ = ["Article", "Evidence", "Prediction", "Tagger", "predict"]

@@ -7,16 +7,22 @@ prose before. Short lines follow the prose they stand in.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 from .cleaner_cohesion import Story
 from .cleaner_lines import PROSE_WORDS, Kind, Line, read_line
 from .cleaner_story import story_prose, story_words, title_line
+from .sentences import Span
 
 _SITE_MARKS = (" | ", " - ", " – ", " — ", " :: ", " » ")
 _LONG_RUN = 3
+_LETTER_OR_DIGIT = re.compile(r"[^\W_]")
+_MOST_LINES = 20_000
+"""A text of more lines that hold a letter or digit is no page of a news site: all of it is kept."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +34,17 @@ class CleanPage:
         body: the story's lines, joined by line breaks, without the headline.
         dropped: how many lines that are not blank were left out (a repeated headline among them).
         total: how many lines of the page are not blank.
+        title_span: where in the page the headline first stands, None where there is none.
+        line_spans: where in the page each line of the body stands; the page holds exactly the same text there. Of a
+            text of too many lines to tell apart, where all of it stands.
     """
 
     title: str | None
     body: str
     dropped: int
     total: int
+    title_span: Span | None = field(default=None, compare=False)
+    line_spans: tuple[Span, ...] = field(default=(), compare=False)
 
 
 def clean_page(text: str) -> CleanPage:
@@ -44,10 +55,30 @@ def clean_page(text: str) -> CleanPage:
         'مطر في الوادي'
     """
     raw = text.splitlines()
-    title, keep = _decide(raw)
     total = sum(bool(line.strip()) for line in raw)
-    body = [line.strip().strip("\0") for line, kept in zip(raw, keep, strict=True) if kept]
-    return CleanPage(title, "\n".join(body), total - len(body) - (title is not None), total)
+    if _are_too_many(raw):
+        start, end = _inner_span(0, text)
+        return CleanPage(None, text[start:end], 0, total, None, ((start, end),))
+    title, keep = _decide(raw)
+    begins = [*accumulate(map(len, text.splitlines(keepends=True)), initial=0)][:-1]
+    lines = tuple(_inner_span(begin, line) for begin, line, kept in zip(begins, raw, keep, strict=True) if kept)
+    body = "\n".join(text[start:end] for start, end in lines)
+    dropped = total - len(lines) - (title is not None)
+    return CleanPage(title, body, dropped, total, _title_span(title, begins, raw), lines)
+
+
+def _inner_span(begin: int, line: str) -> Span:
+    """Return where a line that begins there stands without what surrounds it."""
+    kept = line.strip().strip("\0")
+    start = begin + line.index(kept)
+    return start, start + len(kept)
+
+
+def _title_span(title: str | None, begins: Sequence[int], raw: Sequence[str]) -> Span | None:
+    if title is None:
+        return None
+    start = next(begin + line.index(title) for begin, line in zip(begins, raw, strict=True) if title in line)
+    return start, start + len(title)
 
 
 def keep_lines(lines: Sequence[str]) -> list[bool]:
@@ -57,10 +88,16 @@ def keep_lines(lines: Sequence[str]) -> list[bool]:
         >>> keep_lines(["مطر في الوادي", "", "هطل المطر أمس على الوادي كله.", "شارك الخبر"])
         [True, False, True, False]
     """
+    if _are_too_many(lines):
+        return [bool(line.strip()) for line in lines]
     title, keep = _decide(lines)
     if title is not None:
         keep[next(number for number, line in enumerate(lines) if title in line)] = True
     return keep
+
+
+def _are_too_many(lines: Sequence[str]) -> bool:
+    return len(lines) > _MOST_LINES and sum(map(bool, map(_LETTER_OR_DIGIT.search, lines))) > _MOST_LINES
 
 
 def _decide(raw: Sequence[str]) -> tuple[str | None, list[bool]]:

@@ -17,6 +17,7 @@ from importlib import resources
 CAP = 700
 """Characters of a line that are read for its words: enough to tell its story, and a bound on the work per line."""
 
+_LONGEST_WORD = 32
 _TOKEN = re.compile(r"[^\W_\u064B-\u065F\u0670][^\W_]*(?:[\u064B-\u065F\u0670]+[^\W_]*)*")
 _ODD_START = re.compile(r"^[\W_]+")
 _FOLD = str.maketrans(
@@ -83,12 +84,15 @@ def tokens(text: str) -> list[str]:
         >>> tokens("أخبارٌ: 24")
         ['اخبار', '24']
     """
-    return list(map(_fold, _TOKEN.findall(text)))
+    found = _TOKEN.findall(text)
+    # What is no word is not remembered: countless long ones would fill the memory.
+    long = max(map(len, found), default=0) > _LONGEST_WORD
+    return list(map(_fold.__wrapped__ if long else _fold, found))
 
 
 @lru_cache(maxsize=1 << 16)
 def _stem(token: str) -> str:
-    if len(token) < 2 or len(token) > 32 or token.isdecimal():
+    if len(token) < 2 or token.isdecimal():
         return ""
     for prefix in _PREFIXES:
         if token.startswith(prefix) and len(token) - len(prefix) >= 3:
@@ -110,7 +114,7 @@ def stems(words: Iterable[str]) -> frozenset[str]:
         >>> sorted(stems(["الوزير", "ووزيرها", "7"]))
         ['وزير']
     """
-    return frozenset(map(_stem, set(words))) - {""}
+    return frozenset(map(_stem, {word for word in words if len(word) <= _LONGEST_WORD})) - {""}
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 SAMPLE_CHARS = 4000
 MIN_ARABIC_SHARE = 0.5
@@ -12,6 +13,8 @@ MIN_WORDS_TO_JUDGE = 25
 _LETTER = re.compile(r"[^\W\d_]")
 _ARABIC_LETTER = re.compile(r"[\u0621-\u064a\u066e-\u06d3\ufb50-\ufdff\ufe70-\ufefc]")
 _WORD = re.compile(r"[^\W\d_]+")
+# What may stand inside a word without changing it: vowels, tatweel, joiners and marks of direction.
+_INSIDE = re.compile(r"[\u0610-\u061a\u0640\u064b-\u0652\u0670\u200c-\u200f\u202a-\u202e\u2060-\u2069\ufeff]+")
 # The commonest Arabic words that Persian, Urdu, Kurdish, Pashto and Uighur do not share as words of their own.
 _FUNCTION_WORDS = frozenset(
     """
@@ -25,7 +28,8 @@ def language_note(text: str) -> str | None:
     """Return why ``text`` is not taken for Arabic, or None when it is.
 
     Two signs are read in the first 4,000 characters: at least half of the letters are of the Arabic script, and, in
-    texts of 25 words or more, at least one word in 25 is a common Arabic function word.
+    texts of 25 words or more, at least one word in 25 is a common Arabic function word, however it is vowelled or
+    stretched. A single letter is no text either.
 
     Example:
         >>> language_note("The ministers met in Geneva on Monday.")
@@ -37,11 +41,17 @@ def language_note(text: str) -> str | None:
     letters = len(_LETTER.findall(sample))
     if letters == 0:
         return "no letters to read; no label given"
+    if letters == 1:
+        return "a single letter; no label given"
     share = len(_ARABIC_LETTER.findall(sample)) / letters
     if share < MIN_ARABIC_SHARE:
         return f"not Arabic: {share:.0%} of the letters are Arabic; no label given".replace("%", " %")
-    words = _WORD.findall(sample)
-    known = sum(word in _FUNCTION_WORDS for word in words)
-    if len(words) >= MIN_WORDS_TO_JUDGE and known < MIN_FUNCTION_WORD_SHARE * len(words):
+    if _lacks_common_words(sample) and _lacks_common_words(_INSIDE.sub("", unicodedata.normalize("NFKC", sample))):
         return "not Arabic: Arabic script, but hardly any common Arabic word; no label given"
     return None
+
+
+def _lacks_common_words(sample: str) -> bool:
+    words = _WORD.findall(sample)
+    known = sum(word in _FUNCTION_WORDS for word in words)
+    return len(words) >= MIN_WORDS_TO_JUDGE and known < MIN_FUNCTION_WORD_SHARE * len(words)
