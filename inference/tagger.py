@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer
 
 from ..labels import Taxonomy
 from ..labels.errors import WusumError
 from .article import Article
-from .bundle import Bundle, embedded_bundle, open_bundle
-from .cleaner import clean_page
-from .engine import OnnxEngine
-from .features import Featuriser
+from .bundle import MANIFEST, Bundle, file_sha256, open_bundle
+from .bundle_source import load_bundle
+from .cleaner import CleanPage, clean_page
+from .engine import EngineName, available_cores, open_engine
+from .evidence import EvidenceFinder, Passage, field_passages, page_passages
+from .features import Features, Featuriser, read_tokenizer
 from .language import language_note
 from .prediction import Prediction
+from .scoring import Scoring
 
 TaggerInput = str | Mapping[str, Any] | Article
 
@@ -36,61 +41,146 @@ class Tagger:
         ()
     """
 
-    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+    def __init__(self, bundle: Bundle, threads: int | None = None, engine: EngineName = "onnx") -> None:
         """Use :meth:`load` unless you opened the bundle yourself."""
         self.bundle = bundle
-        try:
-            tokenizer = Tokenizer.from_file(str(bundle.tokenizer_path))
-        except Exception as fault:  # tokenizers raises nothing more special
-            message = f"{bundle.tokenizer_path}: no tokenizer ({fault}); copy or train the bundle again"
-            raise WusumError(message) from fault
-        self._featurise = Featuriser(tokenizer, bundle.input, bundle.tokens)
-        self._engine = OnnxEngine(bundle.model_path, threads)
+        self._settings: tuple[int | None, EngineName] = (threads, engine)
+        self._manifest_sha256 = file_sha256(bundle.folder / MANIFEST)
+        self._featurise = Featuriser(read_tokenizer(bundle.tokenizer_path), bundle.input, bundle.tokens)
+        self._engine = open_engine(engine, bundle.model_path, threads)
+        self._side_by_side = max(1, available_cores() // self._engine.threads)
+        self._gates: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
     @classmethod
-    def load(cls, path: str | Path | None = None, *, threads: int | None = None) -> Tagger:
-        """Load a bundle folder, or the embedded model when ``path`` is None.
+    def load(
+        cls,
+        path: str | Path | None = None,
+        *,
+        threads: int | None = None,
+        engine: EngineName = "onnx",
+        offline: bool = False,
+    ) -> Tagger:
+        """Load a bundle folder, ``owner/name@revision`` from the hub, or the embedded model when ``path`` is None.
+
+        Args:
+            path: as of :func:`~wusum.inference.bundle_source.find_bundle`.
+            threads: threads to compute one article with; None for all cores that this process may use.
+            engine: ``onnx``, or ``openvino`` where ``wusum[openvino]`` is installed. Their scores differ a little.
+            offline: never ask the hub, only its cache counts; ``HF_HUB_OFFLINE=1`` means the same.
 
         Raises:
-            WusumError: the folder is no complete, undamaged bundle that this version can read.
+            WusumError: what was found is no complete, undamaged bundle that this version can read, the hub does not
+                give it, or the engine is not installed.
         """
-        return cls(open_bundle(embedded_bundle() if path is None else Path(path)), threads)
+        return cls(load_bundle(path, offline=offline), threads, engine)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle where the bundle lies, its hash and the settings: whoever unpickles it opens the same folder."""
+        folder = self.bundle.folder.resolve()
+        return _reopen, (folder, self._manifest_sha256, self.bundle.scoring, *self._settings)
 
     @property
     def taxonomy(self) -> Taxonomy:
         """The label scheme that the model was trained on."""
         return self.bundle.taxonomy
 
-    @overload
-    def predict(self, articles: TaggerInput) -> Prediction: ...  # type: ignore[overload-overlap]  # a str is one article
-    @overload
-    def predict(self, articles: Sequence[TaggerInput]) -> list[Prediction]: ...
+    def require_precision(self, least: float) -> tuple[str, ...]:
+        """Give labels from now on only where their precision on dev was at least ``least``, 0.5 to 0.99.
 
-    def predict(self, articles: TaggerInput | Sequence[TaggerInput]) -> Prediction | list[Prediction]:
+        Returns:
+            The labels that never reached it, which are given no more.
+
+        Raises:
+            WusumError: as :meth:`~wusum.inference.scoring.Scoring.with_precision`.
+        """
+        scoring = self.bundle.scoring.with_precision(least)
+        self.bundle = replace(self.bundle, scoring=scoring)
+        never = np.isinf(np.asarray(scoring.thresholds))
+        return tuple(label for label, gone in zip(self.taxonomy.ids, never, strict=True) if gone)
+
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # a str is one article
+        self, articles: TaggerInput, *, evidence: bool = False
+    ) -> Prediction: ...
+    @overload
+    def predict(self, articles: Sequence[TaggerInput], *, evidence: bool = False) -> list[Prediction]: ...
+
+    def predict(
+        self, articles: TaggerInput | Sequence[TaggerInput], *, evidence: bool = False
+    ) -> Prediction | list[Prediction]:
         """Tag one article, or a list of them: list in, list out, order kept.
+
+        Args:
+            articles: one article or several.
+            evidence: also tell which one to three sentences carry each chosen label, at the cost of about two plain
+                predictions, three at most.
 
         Raises:
             WusumError: an item is neither a string, nor an ``Article``, nor a mapping with a string ``text``.
         """
         if isinstance(articles, str | Mapping | Article):
-            return self._predict_one(articles)
-        return list(self.stream(articles))
+            return self._predict_one(articles, evidence)
+        return list(self.stream(articles, evidence=evidence))
 
-    def stream(self, articles: Iterable[TaggerInput]) -> Iterator[Prediction]:
+    def stream(self, articles: Iterable[TaggerInput], *, evidence: bool = False) -> Iterator[Prediction]:
         """Tag articles one after the other in constant memory."""
-        return map(self._predict_one, articles)
+        return (self._predict_one(article, evidence) for article in articles)
 
-    def _predict_one(self, given: TaggerInput) -> Prediction:
-        article, notes = _as_article(given)
+    @overload
+    async def apredict(  # type: ignore[overload-overlap]  # a str is one article
+        self, articles: TaggerInput, *, evidence: bool = False
+    ) -> Prediction: ...
+    @overload
+    async def apredict(self, articles: Sequence[TaggerInput], *, evidence: bool = False) -> list[Prediction]: ...
+
+    async def apredict(
+        self, articles: TaggerInput | Sequence[TaggerInput], *, evidence: bool = False
+    ) -> Prediction | list[Prediction]:
+        """Tag one article or a list of them, as :meth:`predict`, in worker threads: the event loop goes on meanwhile.
+
+        At most as many articles are in work at once as there are cores for; the others wait, whatever number of tasks
+        asks. A task that is cancelled goes at once, and no article after the one in work is begun for it.
+
+        Raises:
+            WusumError: as :meth:`predict`.
+
+        Example:
+            >>> asyncio.run(tagger.apredict("..."))  # doctest: +SKIP
+        """
+        if isinstance(articles, str | Mapping | Article):
+            return await self._in_a_thread(articles, evidence)
+        return [await self._in_a_thread(article, evidence) for article in articles]
+
+    async def _in_a_thread(self, given: TaggerInput, evidence: bool) -> Prediction:
+        gate = self._gates.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self._side_by_side))
+        await gate.acquire()
+        # The place is free when the article is done, also where nobody waits for it any more: a thread cannot be ended.
+        work = asyncio.ensure_future(asyncio.to_thread(self._predict_one, given, evidence))
+        work.add_done_callback(lambda _: gate.release())
+        return await asyncio.shield(work)
+
+    def _predict_one(self, given: TaggerInput, evidence: bool) -> Prediction:
+        article, notes, page = _as_article(given)
         if not article.text.strip() and not (article.title or "").strip():
-            return self._without_labels(article, [*notes, "empty text; no label given"])
+            return self._without_labels(article, [*notes, "empty text; no label given"], evidence)
         doubt = language_note(f"{article.title or ''}\n{article.text}")
         if doubt is not None:
-            return self._without_labels(article, [*notes, doubt])
+            return self._without_labels(article, [*notes, doubt], evidence)
         features = self._featurise(article)
         if features.truncated:
             notes.append(f"read the first {min(len(article.text), self.bundle.input.max_chars):,} characters")
-        return self._choose(article, self.bundle.scoring.probabilities(self._engine.logits(features)), notes)
+        prediction = self._choose(article, self.bundle.scoring.probabilities(self._engine.logits(features)), notes)
+        if not evidence:
+            return prediction
+        config = self.bundle.input
+        if isinstance(given, str) and page is not None:
+            return self._explain(prediction, page_passages(given, page, config), features)
+        return self._explain(prediction, field_passages(article, config), features)
+
+    def _explain(self, prediction: Prediction, passages: Sequence[Passage], plain: Features) -> Prediction:
+        columns = {label: self.taxonomy.ids.index(label) for label in prediction.topics + prediction.actors}
+        finder = EvidenceFinder(self._featurise, self._engine.logits, self.bundle.scoring)
+        return replace(prediction, evidence=finder.find(passages, columns, plain.ids.size))
 
     def _choose(self, article: Article, probabilities: npt.NDArray[np.float64], notes: list[str]) -> Prediction:
         ids = self.taxonomy.ids
@@ -102,24 +192,38 @@ class Tagger:
         scores = {label: round(value, 4) for label, value in by_label.items()}
         return Prediction(topics, actors, scores, tuple(notes), article.id)
 
-    def _without_labels(self, article: Article, notes: list[str]) -> Prediction:
-        return Prediction((), (), dict.fromkeys(self.taxonomy.ids, 0.0), tuple(notes), article.id)
+    def _without_labels(self, article: Article, notes: list[str], evidence: bool) -> Prediction:
+        scores = dict.fromkeys(self.taxonomy.ids, 0.0)
+        return Prediction((), (), scores, tuple(notes), article.id, evidence={} if evidence else None)
 
 
-def _as_article(given: TaggerInput) -> tuple[Article, list[str]]:
+def _as_article(given: TaggerInput) -> tuple[Article, list[str], CleanPage | None]:
+    """Return the article, what is to be noted, and for a string what the cleaner found in it."""
     if isinstance(given, str):
         page = clean_page(given)
         notes = [f"dropped {page.dropped} of {page.total} lines as page furniture"] if page.dropped else []
-        return Article(page.body, page.title), notes
+        return Article(page.body, page.title), notes, page
     if isinstance(given, Article):
-        return given, []
+        return given, [], None
     if not isinstance(given, Mapping):
         raise WusumError(f"expected a string, an Article or a mapping with 'text', got {type(given).__name__}")
     for field, needed in (("text", True), ("title", False), ("id", False)):
         value = given.get(field)
         if not isinstance(value, str) and (needed or value is not None):
             raise WusumError(f"field {field!r}: expected a string, got {type(value).__name__}")
-    return Article(given["text"], given.get("title"), given.get("id")), []
+    return Article(given["text"], given.get("title"), given.get("id")), [], None
+
+
+def _reopen(folder: Path, manifest_sha256: str, scoring: Scoring, threads: int | None, engine: EngineName) -> Tagger:
+    """Build a pickled Tagger again; pickle calls it."""
+    where = folder / MANIFEST
+    if not where.is_file():
+        told = "not found, but a Tagger was pickled that reads this bundle; expected it in the same place"
+        raise WusumError(f"{where}: {told}; copy it there, or use Tagger.load with the folder it is in now")
+    if file_sha256(where) != manifest_sha256:
+        told = "changed since the Tagger was pickled, expected the same bundle"
+        raise WusumError(f"{where}: {told}; pickle the Tagger again, or use Tagger.load")
+    return Tagger(replace(open_bundle(folder), scoring=scoring), threads, engine)
 
 
 @functools.cache

@@ -1,0 +1,171 @@
+"""Engines: how they are chosen, what they import, and that they agree."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from wusum.inference import Article, Tagger
+from wusum.inference.bundle import open_bundle
+from wusum.inference.engine import ENGINES, EngineName, OnnxEngine, open_engine
+from wusum.inference.features import Featuriser, read_tokenizer
+from wusum.labels import WusumError
+
+PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}
+LINKS = Path(__file__).resolve().parents[2] / ".types"
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> EngineName:
+    pytest.importorskip(PACKAGES[request.param])
+    return cast(EngineName, request.param)
+
+
+def test_the_engine_is_one_of_those_there_are(tiny_bundle: Path) -> None:
+    with pytest.raises(WusumError, match=r"engine: 'tpu', expected one of onnx, openvino"):
+        Tagger.load(tiny_bundle, engine=cast(EngineName, "tpu"))
+
+
+def test_threads_are_positive(tiny_bundle: Path) -> None:
+    with pytest.raises(WusumError, match="threads: 0, expected 1 or more"):
+        Tagger.load(tiny_bundle, threads=0)
+
+
+def test_a_missing_package_is_named_with_its_extra(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(WusumError) as caught:
+        Tagger.load(tiny_bundle, engine="openvino")
+    assert "pip install 'wusum[openvino]'" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_model_is_one_sentence(engine: EngineName, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"no model")
+    with pytest.raises(WusumError) as caught:
+        open_engine(engine, path, 1)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_threads_are_the_available_cores_unless_told(
+    engine: EngineName, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("engine", "openvino_engine"):
+        monkeypatch.setattr(f"wusum.inference.{module}.available_cores", lambda: 3)
+    model = open_bundle(tiny_bundle).model_path
+    assert open_engine(engine, model).threads == 3
+    assert open_engine(engine, model, 1).threads == 1
+
+
+def test_only_the_chosen_engine_is_imported_and_it_leaves_nothing_behind(engine: EngineName, tmp_path: Path) -> None:
+    script = (
+        "import sys\nfrom wusum.inference import Tagger\nassert not {'onnxruntime', 'openvino'} & set(sys.modules)\n"
+        f"Tagger.load(threads=1, engine={engine!r}).predict({{'text': 'أعلنت الحكومة اليوم خطة جديدة.'}})\n"
+        "print(*sorted({'onnxruntime', 'openvino'} & set(sys.modules)))"
+    )
+    # Continuous integration is a reason for some packages not to send what they would send elsewhere.
+    kept = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    environment = kept | {"HOME": str(tmp_path), "PYTHONPATH": str(LINKS)}
+    command = [sys.executable, "-B", "-c", script]
+    shown = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=True)
+    assert shown.stdout.split() == [PACKAGES[engine]]
+    assert list(tmp_path.iterdir()) == []  # where onnxruntime's telemetry keeps a number of the machine
+
+
+def test_engines_give_about_the_same_labels(engine: EngineName, samples: list[dict[str, Any]]) -> None:
+    articles = [Article(row["text"], row["title"]) for row in samples]
+    base = Tagger.load(threads=1).predict(articles)
+    other = Tagger.load(threads=1, engine=engine).predict(articles)
+    decisions = len(base) * len(base[0].scores)
+    differing = [{*one.topics, *one.actors} ^ {*two.topics, *two.actors} for one, two in zip(base, other, strict=True)]
+    assert sum(map(len, differing)) / decisions <= 0.01
+    moved = [
+        abs(one.scores[label] - two.scores[label]) for one, two in zip(base, other, strict=True) for label in one.scores
+    ]
+    assert np.mean(moved) < 0.01
+
+
+def test_company_does_not_change_a_score(engine: EngineName, tiny_bundle: Path, samples: list[dict[str, Any]]) -> None:
+    bundle = open_bundle(tiny_bundle)
+    featurise = Featuriser(read_tokenizer(bundle.tokenizer_path), bundle.input, bundle.tokens)
+    words = " ".join(row["text"] for row in samples).split()
+    draw = np.random.default_rng(0)
+    spans = [(int(draw.integers(len(words) - 1)), int(draw.integers(1, 400))) for _ in range(1000)]
+    features = [featurise(Article(" ".join(words[first : first + count]))) for first, count in spans]
+    assert len({one.ids.shape for one in features}) > 100
+
+    shared = open_engine(engine, bundle.model_path, 1)
+    among = [bundle.scoring.probabilities(shared.logits(one)) for one in features]
+    for index in draw.choice(1000, 5, replace=False):
+        alone = open_engine(engine, bundle.model_path, 1).logits(features[index])
+        assert np.abs(bundle.scoring.probabilities(alone) - among[index]).max() <= 1e-5
+    for index in draw.choice(1000, 100, replace=False):
+        again = bundle.scoring.probabilities(shared.logits(features[index]))
+        assert np.abs(again - among[index]).max() <= 1e-5
+
+
+def test_every_dynamic_product_is_restored(tiny_bundle: Path) -> None:
+    openvino = pytest.importorskip("openvino")
+    onnx = pytest.importorskip("onnx")
+    from wusum.inference.openvino_engine import restore_products
+
+    path = tiny_bundle / "model.onnx"
+    dynamic = [node for node in onnx.load(path).graph.node if node.op_type == "MatMulInteger"]
+    model = openvino.Core().read_model(path)
+    assert restore_products(model) == len(dynamic) > 0
+    assert restore_products(model) == 0
+    kinds = {node.get_type_name() for node in model.get_ops()}
+    assert not kinds & {"Round", "ReduceMax"}
+
+
+def test_restored_products_are_those_of_the_weights(tiny_bundle: Path, tmp_path: Path) -> None:
+    """Against ONNX Runtime on the same 8-bit weights without any rounding of activations."""
+    pytest.importorskip("openvino")
+    onnx = pytest.importorskip("onnx")
+    bundle = open_bundle(tiny_bundle)
+    exact = tmp_path / "exact.onnx"
+    onnx.save(without_rounding(onnx.load(bundle.model_path)), exact)
+    featurise = Featuriser(read_tokenizer(bundle.tokenizer_path), bundle.input, bundle.tokens)
+    features = featurise(Article("قالت وزارة الخارجية إن الوزير سيزور جنيف غدا لبحث وقف إطلاق النار. " * 20))
+    wanted = OnnxEngine(exact, 1).logits(features)
+    found = open_engine("openvino", bundle.model_path, 1).logits(features)
+    assert np.abs(found - wanted).max() < 0.05 * np.abs(wanted).max()
+
+
+def without_rounding(model: Any) -> Any:
+    """Return an ONNX model in which dynamically quantised products are products of floats again."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    graph = model.graph
+    weights = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+    source = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "DynamicQuantizeLinear"}
+    readers = {name: node for node in graph.node for name in node.input}
+    producers = {name: node for node in graph.node for name in node.output}
+    made = []
+    for node in graph.node:
+        if node.op_type == "MatMulInteger":
+            cast_node = readers[node.output[0]]
+            scaled = readers[cast_node.output[0]]
+            scale_node = producers[next(name for name in scaled.input if name != cast_node.output[0])]
+            scale = next(weights[name] for name in scale_node.input if name in weights)
+            floats = (weights[node.input[1]].astype(np.float32) * scale).astype(np.float32)
+            name = f"{node.input[1]}_float"
+            graph.initializer.append(numpy_helper.from_array(floats, name))
+            made.append(
+                (node, cast_node, scaled, helper.make_node("MatMul", [source[node.input[0]], name], scaled.output))
+            )
+    for node, cast_node, scaled, product in made:
+        place = list(graph.node).index(scaled)
+        graph.node.insert(place, product)
+        for old in (node, cast_node, scaled):
+            graph.node.remove(old)
+    onnx.checker.check_model(model)
+    return model
