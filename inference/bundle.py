@@ -15,7 +15,7 @@ from ..labels import Taxonomy, load_taxonomy
 from ..labels.errors import WusumError
 from .features import InputConfig, SpecialTokens
 from .normalise import get_recipe
-from .scoring import Scoring, Task
+from .scoring import PRECISIONS, Scoring, Task
 
 FORMAT = 2
 Section = TypeVar("Section")
@@ -132,7 +132,7 @@ def _read_section(kind: type[Section], values: Mapping[str, Any], where: str) ->
 def _read_manifest(folder: Path) -> dict[str, Any]:
     where = folder / MANIFEST
     if not where.is_file():
-        raise WusumError(f"{where}: not found, expected a bundle folder as `wusum train` writes it; check --bundle")
+        raise WusumError(f"{where}: not found, expected a bundle folder as `wusum train` writes it; check the name")
     try:
         manifest = json.loads(where.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as fault:
@@ -174,7 +174,8 @@ def _read_scoring(manifest: Mapping[str, Any], taxonomy: Taxonomy, where: Path) 
     scale, shift = _read_calibration(manifest["calibration"], taxonomy, where)
     if task == "single_label" and (len(set(scale)) > 1 or any(shift)):
         raise WusumError(f"{where}:calibration: with single_label expected one common scale and no shift; train again")
-    return Scoring(task, scale, shift, _read_thresholds(manifest["thresholds"], task, taxonomy, where))
+    thresholds = _read_thresholds(manifest["thresholds"], task, taxonomy, where)
+    return Scoring(task, scale, shift, thresholds, _read_curves(manifest, task, taxonomy, where))
 
 
 def _read_calibration(
@@ -199,6 +200,32 @@ def _read_thresholds(values: Mapping[str, Any], task: Task, taxonomy: Taxonomy, 
             raise WusumError(f"{where}:thresholds:{label}: {value!r}, expected a number between 0 and 1")
     _refuse_strangers(values, ids, f"{where}:thresholds")
     return tuple(float(values[label]) for label in ids)
+
+
+def _read_curves(
+    manifest: Mapping[str, Any], task: Task, taxonomy: Taxonomy, where: Path
+) -> tuple[tuple[float | None, ...], ...] | None:
+    """Return the precision curves; None where the bundle has none, as those of older versions."""
+    if "precision" not in manifest:
+        return None
+    values = manifest["precision"]
+    if not isinstance(values, dict):
+        raise WusumError(f"{where}:precision: {values!r:.40}, expected a curve for each label; the bundle is damaged")
+    ids = () if task == "single_label" else taxonomy.ids
+    for label in ids:
+        if not _is_curve(values.get(label)):
+            expected = f"expected {len(PRECISIONS)} ascending thresholds between 0 and 1, null at the end only"
+            raise WusumError(f"{where}:precision:{label}: missing or wrong, {expected}; the bundle is damaged")
+    _refuse_strangers(values, ids, f"{where}:precision")
+    return tuple(tuple(values[label]) for label in ids)
+
+
+def _is_curve(values: Any) -> bool:
+    if not isinstance(values, list) or len(values) != len(PRECISIONS):
+        return False
+    reached = values[: values.index(None)] if None in values else values
+    numbers = all(_is_number(value) and 0 <= value <= 1 for value in reached)
+    return numbers and sorted(reached) == reached and values.count(None) == len(values) - len(reached)
 
 
 def _refuse_strangers(values: Mapping[str, Any], ids: Sequence[str], where: str) -> None:

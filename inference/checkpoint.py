@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from ..labels.errors import WusumError
 from .readers import Position
 from .rejected import STDIN, Rejected, shown
-from .sources import Source
+from .sources import NEW_SUFFIX, Source
 
 _FORMAT = 1
 
@@ -64,7 +64,7 @@ class Journal:
         where = shown(str(self.path))
         try:
             content = json.loads(self.path.read_bytes())
-            identity, saved = content["identity"], content["state"]
+            identity, saved = dict(content["identity"]), content["state"]
             state = State(**{**saved, "position": Position(**saved["position"])})
             known = content["format"] == _FORMAT
         except FileNotFoundError:
@@ -86,7 +86,7 @@ class Journal:
             OSError: the disk refuses.
         """
         content = {"format": _FORMAT, "identity": self._identity, "state": dataclasses.asdict(state)}
-        new = self.path.with_name(f"{self.path.name}.new")
+        new = self.path.with_name(self.path.name + NEW_SUFFIX)
         with new.open("wb") as file:
             write_synced(file, json.dumps(content).encode())
         new.replace(self.path)
@@ -95,7 +95,7 @@ class Journal:
     def remove(self) -> None:
         """Remove the journal; the run is over."""
         self.path.unlink(missing_ok=True)
-        self.path.with_name(f"{self.path.name}.new").unlink(missing_ok=True)
+        self.path.with_name(self.path.name + NEW_SUFFIX).unlink(missing_ok=True)
 
 
 def write_synced(file: BinaryIO, data: bytes) -> None:

@@ -43,4 +43,7 @@ class Choice:
         best = set(sorted(given, key=lambda label: -scores[label])[: self.top])
         topics, actors = (tuple(filter(best.__contains__, kind)) for kind in (prediction.topics, prediction.actors))
         told = scores if self.all_scores else {label: score for label, score in scores.items() if label in best}
-        return replace(prediction, topics=topics, actors=actors, scores=told)
+        evidence = prediction.evidence
+        if evidence is not None:
+            evidence = {label: found for label, found in evidence.items() if label in best}
+        return replace(prediction, topics=topics, actors=actors, scores=told, evidence=evidence)

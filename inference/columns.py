@@ -15,7 +15,7 @@ from .record import Record
 from .rejected import Place, Rejected, shown
 
 Clean = Literal["auto", "always", "never"]
-TAG_COLUMNS = ("topics", "actors", "scores", "notes")
+TAG_COLUMNS = ("topics", "actors", "scores", "notes", "evidence")
 _DEEPEST = 50  # levels in a column that is kept; Python's own JSON reader takes what its writer cannot give back
 
 

@@ -10,19 +10,10 @@ OutputForm = Literal["jsonl", "csv", "tsv", "parquet"]
 Packing = Literal["", ".gz", ".zst"]
 
 INPUT_FORMS: Final[tuple[InputForm, ...]] = get_args(InputForm)
-_INPUTS: Final[dict[str, InputForm]] = {
+_FORMS: Final[dict[str, InputForm]] = {
     ".txt": "text",
     ".html": "html",
     ".htm": "html",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".parquet": "parquet",
-}
-_OUTPUTS: Final[dict[str, OutputForm]] = {
-    "": "jsonl",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".json": "jsonl",
@@ -53,7 +44,7 @@ def input_form(path: str) -> InputForm | None:
         >>> input_form("page.htm"), input_form("README")
         ('html', None)
     """
-    return _INPUTS.get(split_name(path)[0])
+    return _FORMS.get(split_name(path)[0])
 
 
 def output_form(path: str) -> OutputForm | None:
@@ -64,5 +55,7 @@ def output_form(path: str) -> OutputForm | None:
         ('csv', 'jsonl', None, None)
     """
     suffix, packing = split_name(path)
-    form = _OUTPUTS.get(suffix)
-    return None if form == "parquet" and packing else form
+    form = _FORMS.get(suffix) if suffix else "jsonl"
+    if form == "text" or form == "html" or (form == "parquet" and packing):
+        return None
+    return form

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import itertools
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
 from ..labels.errors import WusumError
@@ -45,18 +45,18 @@ def _chunks(stream: BinaryIO, source: Source) -> Iterator[bytes]:
         yield chunk
 
 
-def _start(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
-    """Return a beginning of at least ``size`` bytes, where there are so many, and the whole stream again."""
+def _start(chunks: Iterator[bytes], is_enough: Callable[[bytes], bool]) -> tuple[bytes, Iterator[bytes]]:
+    """Return as much of the beginning as is enough, or all there is, and the whole stream again."""
     head = b""
     for chunk in chunks:
         head += chunk
-        if len(head) >= size:
+        if is_enough(head):
             break
     return head, itertools.chain([head], chunks) if head else chunks
 
 
 def _unpacked(chunks: Iterator[bytes], place: Place) -> Iterator[bytes]:
-    head, chunks = _start(chunks, len(_ZSTD))
+    head, chunks = _start(chunks, lambda head: len(head) >= len(_ZSTD))
     if head.startswith(_GZIP):
         return _from_gzip(chunks, place)
     return _from_zstd(chunks, place) if head.startswith(_ZSTD) else chunks
@@ -117,7 +117,7 @@ def missing(what: str, package: str) -> WusumError:
 
 
 def _as_utf8(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    head, chunks = _start(chunks, 2)
+    head, chunks = _start(chunks, lambda head: len(head) >= 2)
     if not head.startswith(_UTF16_MARKS):
         yield from chunks
         return
@@ -129,12 +129,7 @@ def _as_utf8(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 def peek(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
     """Return what comes up to the first character that is no white space, and the whole stream again."""
-    head = b""
-    for chunk in chunks:
-        head += chunk
-        if head.removeprefix(codecs.BOM_UTF8).strip() or len(head) > MAX_BYTES:
-            break
-    return head, itertools.chain([head], chunks) if head else chunks
+    return _start(chunks, lambda head: bool(head.removeprefix(codecs.BOM_UTF8).strip()) or len(head) > MAX_BYTES)
 
 
 def read_whole(chunks: Iterable[bytes], place: Place) -> bytes:

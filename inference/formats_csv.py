@@ -48,11 +48,10 @@ def read_csv(chunks: Iterable[bytes], source: Source, options: ReadOptions) -> I
             if cells:
                 yield _read_row(cells, header, place, options)
         except csv.Error as error:
-            feed.go_back()
-            yield Rejected(place, f"not a row of CSV ({error}); expected each quote closed or doubled; mend it")
+            lost = feed.go_back()
+            yield Rejected(place, f"not a row of CSV ({error}){lost}; expected each quote closed or doubled; mend it")
         except _NoLine as fault:
-            feed.go_back()
-            yield fault.bare()
+            yield Rejected(fault.place, fault.reason + feed.go_back())
         except Rejected as fault:
             yield fault.bare()
 
@@ -78,11 +77,13 @@ class _Feed:
         self._row, self._size = [], 0
         return self._again[0][0] if self._again else self._number + 1
 
-    def go_back(self) -> None:
-        """Let the next row begin behind the first line of this one."""
+    def go_back(self) -> str:
+        """Let the next row begin behind the first line of this one; return what to tell where it cannot any more."""
         self._patience -= self._size
         if self._patience > 0:
             self._again.extendleft(reversed(self._row[1:]))
+            return ""
+        return f", and the {len(self._row) - 1:,} lines behind it are passed over" if len(self._row) > 1 else ""
 
     def __iter__(self) -> Iterator[str]:
         return self

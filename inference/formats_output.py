@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
-import io
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
 from ..labels.errors import WusumError
+from .checkpoint import sync_folder
 from .columns import TAG_COLUMNS
 from .formats import Packing, output_form, split_name
 from .formats_bytes import missing
 from .rejected import shown
+from .sources import NEW_SUFFIX
 from .writers import Row, to_line
 
 _LIST_MARK = "|"  # between labels, or notes, in a cell of CSV
@@ -131,27 +134,25 @@ class CsvForm:
         columns = tags_last({name: None for row in _rows(segments) for name in row})
 
         def write(file: IO[bytes]) -> None:
-            packed = self._packed(file)
-            text = io.TextIOWrapper(packed, "utf-8", "replace", newline="")
-            writer = csv.writer(text, delimiter=self._delimiter)
-            writer.writerow(columns)
-            for row in _rows(segments):
-                writer.writerow([_cell(row.get(name), name) for name in columns])
-            text.detach()
-            if packed is not file:
-                packed.close()
+            with self._packed(file) as packed:
+                writer = csv.writer(codecs.getwriter("utf-8")(packed, "replace"), delimiter=self._delimiter)
+                writer.writerow(columns)
+                for row in _rows(segments):
+                    writer.writerow([_cell(row.get(name), name) for name in columns])
 
         write_new(target, write)
         segments.unlink()
 
-    def _packed(self, file: IO[bytes]) -> IO[bytes]:
+    def _packed(self, file: IO[bytes]) -> AbstractContextManager[IO[bytes]]:
         if self._packing == ".gz":
-            return cast(IO[bytes], gzip.GzipFile("", "wb", fileobj=file, mtime=0))
+            return cast(AbstractContextManager[IO[bytes]], gzip.GzipFile("", "wb", fileobj=file, mtime=0))
         if self._packing == ".zst":
             import zstandard
 
-            return cast(IO[bytes], zstandard.ZstdCompressor().stream_writer(file, closefd=False))
-        return file
+            return cast(
+                AbstractContextManager[IO[bytes]], zstandard.ZstdCompressor().stream_writer(file, closefd=False)
+            )
+        return nullcontext(file)
 
 
 def tags_last(names: Sequence[str] | dict[str, None]) -> list[str]:
@@ -161,17 +162,18 @@ def tags_last(names: Sequence[str] | dict[str, None]) -> list[str]:
         >>> tags_last(["topics", "actors", "scores", "notes", "year"])
         ['year', 'topics', 'actors', 'scores', 'notes']
     """
-    return [*(name for name in names if name not in TAG_COLUMNS), *TAG_COLUMNS]
+    return [*(name for name in names if name not in TAG_COLUMNS), *(name for name in TAG_COLUMNS if name in names)]
 
 
 def write_new(target: Path, write: Callable[[IO[bytes]], None]) -> None:
     """Write a file beside its place and put it there when it is complete and on the disk."""
-    new = target.with_name(f"{target.name}.new")
+    new = target.with_name(target.name + NEW_SUFFIX)
     with new.open("wb") as file:
         write(file)
         file.flush()
         os.fsync(file.fileno())
     new.replace(target)
+    sync_folder(target.parent)
 
 
 def _rows(segments: Path) -> Iterator[Row]:

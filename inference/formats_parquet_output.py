@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .formats_output import tags_last, write_new
@@ -15,8 +16,19 @@ from .writers import Row, to_line
 
 _GROUP_ROWS = 20_000
 _GROUP_BYTES = 1 << 25
+_MOST_EXACT = 1 << 53
 _LABELS = pa.list_(pa.string())
-_TAG_TYPES = {"topics": _LABELS, "actors": _LABELS, "scores": pa.map_(pa.string(), pa.float64()), "notes": _LABELS}
+_SENTENCE = pa.struct(
+    [
+        *(("field", pa.string()), ("start", pa.int64()), ("end", pa.int64()), ("text", pa.string())),
+        ("weight", pa.float64()),
+    ]
+)
+_TAG_TYPES = {
+    **dict.fromkeys(("topics", "actors", "notes"), _LABELS),
+    "scores": pa.map_(pa.string(), pa.float64()),
+    "evidence": pa.map_(pa.string(), pa.list_(_SENTENCE)),
+}
 
 
 class ParquetForm:
@@ -45,10 +57,13 @@ class ParquetForm:
     def finish(self, segments: Path, target: Path) -> None:
         """Give all segments one schema and write them as one file."""
         types: dict[str, set[pa.DataType]] = {}
+        wide: set[str] = set()
         for batch in _batches(segments):
-            for field in batch.schema:
+            for field, column in zip(batch.schema, batch.columns, strict=True):
                 types.setdefault(field.name, set()).add(field.type)
-        schema = pa.schema([(name, _common(types[name])) for name in tags_last(dict.fromkeys(types))])
+                if _is_wide(column):
+                    wide.add(field.name)
+        schema = pa.schema([(name, _common(types[name], name in wide)) for name in tags_last(dict.fromkeys(types))])
 
         def write(file: IO[bytes]) -> None:
             with pq.ParquetWriter(file, schema, compression="zstd") as writer:
@@ -61,7 +76,7 @@ class ParquetForm:
 
 def _column(name: str, values: list[Any]) -> pa.Array:
     if name in _TAG_TYPES:
-        if name == "scores":
+        if pa.types.is_map(_TAG_TYPES[name]):
             values = [list(value.items()) for value in values]
         return pa.array(values, _TAG_TYPES[name])
     found = {value.type if isinstance(value, pa.Scalar) else type(value) for value in values if value is not None}
@@ -87,11 +102,19 @@ def _as_text(value: Any) -> str | None:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _common(types: set[pa.DataType]) -> pa.DataType:
+def _common(types: set[pa.DataType], wide: bool) -> pa.DataType:
     known = types - {pa.null()}
     if len(known) == 1:
         return next(iter(known))
-    return pa.float64() if known == {pa.int64(), pa.float64()} else pa.string()
+    return pa.float64() if known == {pa.int64(), pa.float64()} and not wide else pa.string()
+
+
+def _is_wide(column: pa.Array) -> bool:
+    """Whether a whole number stands in it that no float holds: an id must not lose its last digits."""
+    if column.type != pa.int64():
+        return False
+    ends = pc.min_max(column)
+    return any(end is not None and abs(end) > _MOST_EXACT for end in (ends["min"].as_py(), ends["max"].as_py()))
 
 
 def _batches(segments: Path) -> Iterator[pa.RecordBatch]:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..labels.errors import WusumError
 from .formats_bytes import binary, decode, is_blank, missing
 from .rejected import Place, Rejected
 
@@ -65,7 +66,7 @@ class PageReader:
 
         Raises:
             Rejected: it is no text, holds no article, or asks for too much time or memory.
-            WusumError: Trafilatura is not installed.
+            WusumError: Trafilatura is not installed, or no process can be started.
         """
         html = _decode(data, place)
         if html.count("<") > _MAX_TAGS:
@@ -113,12 +114,18 @@ class PageReader:
 
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
-        self._process.start()
-        theirs.close()
-        if not self._pipe.poll(_START_SECONDS) or self._pipe.recv() != "ready":
+        process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        try:
+            process.start()
+            self._process = process
+            theirs.close()
+            started = self._pipe.poll(_START_SECONDS) and self._pipe.recv() == "ready"
+        except (OSError, EOFError):
+            started = False
+        if not started:
             self.close()
-            raise Rejected(place, "the process that reads HTML did not start; expected some free memory; try again")
+            # No fault of the page: those that follow would be lost like it.
+            raise WusumError(f"{place}: the process that reads HTML did not start; free some memory, then run again")
         return self._pipe
 
 

@@ -15,15 +15,17 @@ from ..labels.errors import WusumError
 from .article import Article
 from .checkpoint import Journal, State, sync_folder, write_at
 from .formats_output import Form
+from .lock import OutputLock
 from .prediction import Prediction
 from .readers import Position
 from .record import Record
 from .rejected import Rejected, shown
-from .sources import REJECTED_SUFFIX
-from .writers import Row, cannot_write
+from .sources import JOURNAL_SUFFIX, LOCK_SUFFIX, NEW_SUFFIX, PART_SUFFIX, REJECTED_SUFFIX
+from .writers import Row, cannot_write, to_line
 
 _SEGMENT_ITEMS = 500
-_SEGMENT_CHARACTERS = 4_000_000
+_SEGMENT_BYTES = 4_000_000
+_ROW_BYTES = 1000  # that a row takes beside what it says
 _SEGMENT_SECONDS = 5.0
 _MOST_WAITING = 1000
 _ADVICE = "free some space, then run the same command with --resume"
@@ -126,12 +128,12 @@ class _Pending:
         self.state = state
         self.rows: list[Row] = []
         self.faults: list[bytes] = []
-        self.characters = 0
+        self.size = 0
         self.since = time.monotonic()
         self.reached = (state.position, 0, 0)
 
     def is_full(self, seamless: bool) -> bool:
-        full = len(self.rows) + len(self.faults) >= _SEGMENT_ITEMS or self.characters >= _SEGMENT_CHARACTERS
+        full = len(self.rows) + len(self.faults) >= _SEGMENT_ITEMS or self.size >= _SEGMENT_BYTES
         return full or (seamless and time.monotonic() - self.since >= _SEGMENT_SECONDS)
 
 
@@ -151,16 +153,20 @@ class FileJob:
         self.where = shown(str(path))
         self._target = path.resolve()
         self._form = form
-        self._part = self._beside(".part")
+        self._part = self._beside(PART_SUFFIX)
         self._list = self._beside(REJECTED_SUFFIX)
-        self._list_part = self._beside(f"{REJECTED_SUFFIX}.part")
-        self._journal = Journal(self._beside(".journal"), {})
+        self._list_part = self._beside(REJECTED_SUFFIX + PART_SUFFIX)
+        self._journal = Journal(self._beside(JOURNAL_SUFFIX), {})
         self._pending = _Pending(State())
 
     @property
     def state(self) -> State:
         """What is safe on the disk."""
         return self._pending.state
+
+    def alone(self) -> OutputLock:
+        """Return what keeps other runs away from this output as long as its context lasts."""
+        return OutputLock(self._beside(LOCK_SUFFIX), self.where)
 
     def begin(self, identity: Mapping[str, Any], *, resume: bool, force: bool) -> bool:
         """Prepare a new run or find the end of the last one; return whether there is anything to do.
@@ -177,7 +183,7 @@ class FileJob:
         self._journal = Journal(self._journal.path, identity)
         if force:
             self._journal.remove()
-            for path in (self._part, self._list_part, self._beside(".new")):
+            for path in (self._part, self._list_part, self._beside(NEW_SUFFIX)):
                 path.unlink(missing_ok=True)
             return True
         if not resume:
@@ -206,7 +212,7 @@ class FileJob:
         """Take a row of output; raises WusumError when the disk refuses."""
         pending = self._pending
         pending.rows.append(row)
-        pending.characters += 1000 + sum(len(value) for value in row.values() if isinstance(value, str | bytes))
+        pending.size += _ROW_BYTES + len(to_line(row))
         self._reach(position)
 
     def reject(self, fault: Rejected, position: Position) -> None:

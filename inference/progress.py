@@ -87,13 +87,13 @@ class Tally:
             say(f"{counts}; reasons in {rejected_list}" if rejected_list and self.rejected else counts)
         return code
 
-    def found(self, count: int) -> None:
-        """Show how many inputs were found so far."""
-        if count % 1000 == 0 and self._show == "bar":
-            self._update(f"{count:,} inputs found")
+    def prepare(self, count: int, what: str) -> None:
+        """Show on a terminal how far it is with what comes before the tagging."""
+        if count % 1000 == 0:
+            self.note(f"{count:,} {what}")
 
     def note(self, text: str) -> None:
-        """Show, on a terminal, what is being done at the end."""
+        """Show on a terminal what is being done."""
         if self._show == "bar":
             self._update(text)
 
@@ -122,7 +122,7 @@ class Tally:
             text += f", about {_duration(max(0.0, left))} left"
         self._update(text, taken)
 
-    def _update(self, text: str, taken: int = 0) -> None:
+    def _update(self, text: str, taken: int | None = None) -> None:
         if self._show == "log":
             say(text)
         if self._show != "bar" or time.monotonic() - self._start < _QUIET_SECONDS:
@@ -133,10 +133,10 @@ class Tally:
 
             columns = (SpinnerColumn(), BarColumn(20), TextColumn("{task.description}", markup=False))
             bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._bar = bar, bar.add_task("", total=self._total or None)
+            self._bar = bar, bar.add_task("", total=None)
             bar.start()
         bar, task = self._bar
-        bar.update(task, description=text, completed=taken)
+        bar.update(task, description=text, completed=taken, total=self._total or None)
 
     def _pause(self) -> None:
         if self._bar is not None:

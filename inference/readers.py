@@ -124,12 +124,17 @@ class Walk:
     """
 
     def __init__(
-        self, find: Callable[[], Iterable[Source | Rejected]], options: ReadOptions, start: Position = Position()
+        self,
+        find: Callable[[], Iterable[Source | Rejected]],
+        options: ReadOptions,
+        start: Position = Position(),
+        watch: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """``find`` gives the inputs."""
+        """``find`` gives the inputs; ``watch`` is told how many items of the last input are passed over so far."""
         self._find = find
         self._options = options
         self._start = start
+        self._watch = watch
         self._finished = 0
         self._current: Source | None = None
 
@@ -167,7 +172,9 @@ class Walk:
             digest = _chain(digest, item)
             if count > done:
                 yield item, Position(number, count, digest.hex())
-            elif count == done and digest.hex() != self._start.digest:
+                continue
+            self._watch(count)
+            if count == done and digest.hex() != self._start.digest:
                 break
         if count < done or (count == done > 0 and digest.hex() != self._start.digest):
             place = source.place

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from ..labels.errors import WusumError
+
 Task = Literal["multi_label", "single_label"]
+PRECISIONS: Final = tuple(percent / 100 for percent in range(50, 100))
+_ROUNDING = 1e-9  # 0.9 as it is computed must meet 0.9 as it is written
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,8 @@ class Scoring:
         scale: factors, shape (labels,), above zero; with ``single_label`` all alike.
         shift: addends, shape (labels,); with ``single_label`` all zero.
         thresholds: shape (labels,); empty with ``single_label``.
+        curves: for each label and each of ``PRECISIONS`` the lowest threshold from which on its precision on dev was at
+            least that, None where it never was; shape (labels, precisions). None of a bundle that does not tell.
 
     Example:
         >>> scoring = Scoring("multi_label", (1.0, 2.0), (0.0, 0.0), (0.5, 0.9))
@@ -38,6 +46,7 @@ class Scoring:
     scale: Sequence[float]
     shift: Sequence[float]
     thresholds: Sequence[float]
+    curves: Sequence[Sequence[float | None]] | None = None
 
     def probabilities(self, logits: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Map logits, shape (labels,) or (articles, labels), to calibrated probabilities of the same shape."""
@@ -54,3 +63,31 @@ class Scoring:
             best = probabilities.argmax(axis=-1, keepdims=True)
             return np.asarray(np.arange(probabilities.shape[-1]) == best)
         return np.asarray(probabilities >= np.asarray(self.thresholds))
+
+    def with_precision(self, least: float) -> Scoring:
+        """Return the same numbers with thresholds so high that each label's precision on dev was at least ``least``.
+
+        No threshold is lowered. A label whose precision on dev never was that high gets an infinite one: it is not
+        given. Between two of ``PRECISIONS`` the higher one counts.
+
+        Raises:
+            WusumError: ``least`` is not between the first and the last of ``PRECISIONS``, an article has exactly one
+                label, or the bundle has no curves.
+
+        Example:
+            >>> curves = [[percent / 100 for percent in range(50)], [None] * 50]
+            >>> scoring = Scoring("multi_label", (1.0, 1.0), (0.0, 0.0), (0.2, 0.2), curves)
+            >>> scoring.with_precision(0.9).thresholds
+            (0.4, inf)
+        """
+        if not PRECISIONS[0] <= least <= PRECISIONS[-1]:
+            raise WusumError(f"precision {least}: expected {PRECISIONS[0]} to {PRECISIONS[-1]}; ask for another one")
+        if self.task == "single_label":
+            told = "a least precision is for bundles that give any number of labels; this one gives exactly one"
+            raise WusumError(f"{told}; leave the precision out")
+        if self.curves is None:
+            raise WusumError("this bundle does not tell its precision on dev; train it or write it again")
+        column = bisect_left(PRECISIONS, least - _ROUNDING)
+        reached = [curve[column] for curve in self.curves]
+        pairs = zip(self.thresholds, reached, strict=True)
+        return replace(self, thresholds=tuple(math.inf if other is None else max(own, other) for own, other in pairs))

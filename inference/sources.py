@@ -15,6 +15,12 @@ from .formats import InputForm, input_form, split_name
 from .rejected import STDIN, Place, Rejected, shown
 
 REJECTED_SUFFIX = ".rejected.jsonl"
+PART_SUFFIX, NEW_SUFFIX, JOURNAL_SUFFIX, LOCK_SUFFIX = ".part", ".new", ".journal", ".lock"
+# What a run has beside its output: a pattern that takes in the folder must not give the run itself as an input.
+_OWN_SUFFIXES = (
+    *("", PART_SUFFIX, NEW_SUFFIX, JOURNAL_SUFFIX, JOURNAL_SUFFIX + NEW_SUFFIX, LOCK_SUFFIX),
+    *(REJECTED_SUFFIX, REJECTED_SUFFIX + PART_SUFFIX),
+)
 # What a folder gives, by preference: beside texts, a table holds expectations or notes, not articles.
 _FOLDER_FORMS: tuple[Collection[InputForm], ...] = (("text", "html"), ("jsonl", "csv", "tsv", "parquet"))
 
@@ -65,36 +71,38 @@ def find_sources(
 
     A folder gives every page below it (``.txt``, ``.html``, ``.htm``) in the order of names or, where there is none,
     every table (``.jsonl``, ``.csv``, ``.tsv``, ``.parquet``); ``.gz`` and ``.zst`` may follow. Names that begin with a
-    dot are passed over, and so are lists of rejected inputs and the file ``leave_out``, the output of this very run.
-    A path with ``*``, ``?`` or ``[`` that names no file gives what it matches, in the order of names.
+    dot are passed over, and so are lists of rejected inputs and all that belongs to ``leave_out``, the output of this
+    very run. A path with ``*``, ``?`` or ``[`` that names no file gives what it matches, in the order of
+    names.
 
     Example:
         >>> [source.path for source in find_sources(["-"])]
         ['-']
     """
+    own = frozenset(() if leave_out is None else (os.path.realpath(leave_out) + suffix for suffix in _OWN_SUFFIXES))
     for path in paths:
         if os.path.isdir(path):
-            yield from _in_folder(path, leave_out)
+            yield from _in_folder(path, own)
         elif path != STDIN and glob.has_magic(path) and not os.path.lexists(path):
-            yield from _matching(path, leave_out, otherwise)
+            yield from _matching(path, own, otherwise)
         else:
             yield Source(path, otherwise)
 
 
-def _matching(pattern: str, leave_out: str | None, otherwise: InputForm | None) -> Iterator[Source | Rejected]:
+def _matching(pattern: str, own: Collection[str], otherwise: InputForm | None) -> Iterator[Source | Rejected]:
     found = False
     for path in sorted(glob.iglob(pattern, recursive=True)):
-        if os.path.isfile(path) and not path.endswith(REJECTED_SUFFIX) and not _same(path, leave_out):
+        if os.path.isfile(path) and not path.endswith(REJECTED_SUFFIX) and not _is_own(path, own):
             found = True
             yield Source(path, otherwise)
     if not found:
         yield Rejected(Place(pattern), "no file matches; expected one at least; check the pattern")
 
 
-def _in_folder(folder: str, leave_out: str | None) -> Iterator[Source | Rejected]:
+def _in_folder(folder: str, own: Collection[str]) -> Iterator[Source | Rejected]:
     for forms in _FOLDER_FORMS:
         found = False
-        for item in _files_below(folder, forms, leave_out):
+        for item in _files_below(folder, forms, own):
             found = found or isinstance(item, Source)
             if isinstance(item, Source) or forms == _FOLDER_FORMS[0]:  # a second look finds the same faults
                 yield item
@@ -104,20 +112,27 @@ def _in_folder(folder: str, leave_out: str | None) -> Iterator[Source | Rejected
     yield Rejected(Place(folder), f"nothing to tag; {expected}; name others one by one")
 
 
-def _files_below(folder: str, forms: Collection[InputForm], leave_out: str | None) -> Iterator[Source | Rejected]:
+def _files_below(folder: str, forms: Collection[InputForm], own: Collection[str]) -> Iterator[Source | Rejected]:
     waiting = [folder]  # a stack of our own: a tree may be deeper than Python may recurse
     while waiting:
         current = waiting.pop()
+        folders, files = [], []  # names only: a folder may hold a million files
         try:
             with os.scandir(current) as entries:
-                listed = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda e: e.name)
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.name)
+                    elif _is_wanted(entry.name, forms) and not entry.is_dir():
+                        files.append(entry.name)
         except OSError as fault:
             yield cannot_read(current, fault)
             continue
-        waiting.extend(entry.path for entry in reversed(listed) if entry.is_dir(follow_symlinks=False))
-        for entry in listed:
-            if _is_wanted(entry.name, forms) and not entry.is_dir() and not _same(entry.path, leave_out):
-                yield Source(entry.path)
+        waiting.extend(os.path.join(current, name) for name in sorted(folders, reverse=True))
+        for path in (os.path.join(current, name) for name in sorted(files)):
+            if not _is_own(path, own):
+                yield Source(path)
 
 
 def _is_wanted(name: str, forms: Collection[InputForm]) -> bool:
@@ -125,8 +140,8 @@ def _is_wanted(name: str, forms: Collection[InputForm]) -> bool:
     return input_form(name) in forms and split_name(name)[0] != ".json" and not name.endswith(REJECTED_SUFFIX)
 
 
-def _same(path: str, other: str | None) -> bool:
-    return other is not None and os.path.realpath(path) == os.path.realpath(other)
+def _is_own(path: str, own: Collection[str]) -> bool:
+    return bool(own) and os.path.realpath(path) in own
 
 
 def cannot_read(path: str, fault: OSError) -> Rejected:

@@ -7,17 +7,17 @@ import importlib.metadata
 import json
 import os
 import sys
-from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable, Iterator
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..labels.command_base import Command
 from ..labels.errors import WusumError
 from .checkpoint import survey
 from .choice import Choice
 from .columns import Columns, ReadOptions
-from .formats import INPUT_FORMS, output_form
+from .formats import output_form
 from .formats_output import open_form
 from .html_page import PageReader
 from .job import FileJob, predictions, safe_after
@@ -25,99 +25,62 @@ from .progress import Show, Tally, say
 from .readers import Walk
 from .rejected import STDIN, Rejected, shown
 from .sources import REJECTED_SUFFIX, Source, find_sources
+from .tag_options import add_arguments
 from .writers import JsonLinesWriter, Writer, check_output, standard_output, to_row
 
 if TYPE_CHECKING:
+    from ..labels import Taxonomy
+    from .article import Article
+    from .bundle import Bundle
+    from .prediction import Prediction
     from .tagger import Tagger
 
 _INTERRUPTED = 130
 _DECISIVE = (  # options that decide about the output
-    *("clean", "id_column", "title_column", "text_column", "input_format", "threads"),
-    *("keep_columns", "labels", "top", "all_scores"),
+    *("clean", "id_column", "title_column", "text_column", "input_format", "threads", "engine"),
+    *("keep_columns", "labels", "top", "all_scores", "min_precision", "evidence"),
 )
-_DESCRIPTION = """\
-Tag Arabic news articles with their topics and actors.
-
-PATH is one of
-  .txt                  one article, as copied from a site: headline and body are found, page furniture is dropped
-  .html, .htm           one page of a site; its title, date and author stand in the output
-  .jsonl, .csv, .tsv    one article a line or row, in the columns text, title and id; only text is needed
-  .parquet              the same
-  a folder              every .txt and .html file below it, in the order of names; if there is none, every .jsonl,
-                        .csv, .tsv and .parquet file
-  a pattern in quotes   'archive/2016-*.jsonl.gz'; ** stands for any folders
-  -                     standard input: one article, a page of HTML, or JSON lines if it begins with {
-All but Parquet may be packed (.gz, .zst). Text is UTF-8, or UTF-16 with a byte-order mark; an article has 2 MB at most.
-HTML, Parquet and .zst need more packages: pip install 'wusum[files]'"""
-_EPILOG = """\
-Without -o the tags go to standard output, in the order of the input: on a terminal as a table, else as JSON lines.
-With -o the suffix of OUT tells the form: .jsonl, .csv, .tsv (each also .gz, .zst) or .parquet. OUT appears when it is
-complete; inputs that cannot be tagged are listed with the reasons in OUT.rejected.jsonl. A run that was ended, by
-whatever, goes on with --resume, and its output is the same as if nothing had happened.
-Exit code: 0 all tagged; 1 some inputs rejected (told on standard error), others tagged; 2 nothing tagged;
-130 interrupted.
-
-examples:
-  wusum tag article.txt
-  wusum tag articles.jsonl -o tags.jsonl
-  wusum tag archive.csv.gz --text-column body --keep-columns -o tagged.parquet
-  cat article.txt | wusum tag -"""
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 1024:
-        raise ArgumentTypeError(f"{text!r} is no number of threads; expected 1 to 1024")
-    return int(text)
+class _Explaining:
+    """A tagger that tells the evidence too."""
+
+    def __init__(self, tagger: Tagger) -> None:
+        self._tagger = tagger
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        return self._tagger.taxonomy
+
+    @property
+    def bundle(self) -> Bundle:
+        return self._tagger.bundle
+
+    def predict(self, article: str | Article) -> Prediction:
+        return self._tagger.predict(article, evidence=True)
+
+    def stream(self, articles: Iterable[str | Article]) -> Iterator[Prediction]:
+        return self._tagger.stream(articles, evidence=True)
 
 
-def _number(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 1000:
-        raise ArgumentTypeError(f"{text!r} is no number of labels; expected 1 to 1000")
-    return int(text)
-
-
-def _labels(text: str) -> tuple[str, ...]:
-    return tuple(label.strip() for label in text.split(","))
-
-
-def _add_arguments(parser: ArgumentParser) -> None:
-    parser.description, parser.epilog = _DESCRIPTION, _EPILOG
-    parser.formatter_class = RawDescriptionHelpFormatter
-    add = parser.add_argument
-    add("paths", nargs="+", metavar="PATH", help="file, folder, pattern or -")
-    add("-o", "--output", metavar="OUT", help="write to this file, in place when complete")
-    add("--force", action="store_true", help="overwrite OUT, or an unfinished run of it, if it exists")
-    add("--resume", action="store_true", help="go on with an unfinished run of the same command; else begin")
-    add("--keep-columns", action="store_true", help="write the input's own columns before the tags, not only the id")
-    add("--labels", metavar="A,B", type=_labels, help="tell these labels only")
-    add("--top", metavar="N", type=_number, help="tell at most N of the labels that an article gets, the surest")
-    add("--all-scores", action="store_true", help="write the scores of all labels, not only of those that are given")
-    add("--bundle", metavar="DIR", type=Path, help="use this model bundle instead of the embedded one")
-    add("--format", choices=("auto", "table", "jsonl"), default="auto", help="form of the tags on standard output")
-    add("--input-format", choices=INPUT_FORMS, help="what - and files whose name does not tell hold")
-    for column in ("text", "title", "id"):
-        add(f"--{column}-column", metavar="NAME", default=column, help=f"column of the {column} (default: {column})")
-        add(f"--{column}-field", dest=f"{column}_column", default=SUPPRESS, help=SUPPRESS)
-    add(
-        "--clean",
-        choices=("auto", "always", "never"),
-        default="auto",
-        help="drop page furniture: auto: of .txt and .html, columns are clean; always: of columns too; never: of none",
-    )
-    add("--threads", metavar="N", type=_count, help="threads to compute with (default: all cores)")
+Loaded: TypeAlias = "Tagger | _Explaining"
 
 
 def _run(arguments: Namespace) -> int:
+    if arguments.engine == "ray":
+        from .ray_command import run_on_ray
+
+        return run_on_ray(arguments)
     output = None if arguments.output in (None, STDIN) else Path(arguments.output)
     _check(arguments, output)
     columns = Columns(arguments.text_column, arguments.title_column, arguments.id_column)
     choice = Choice(arguments.labels, arguments.top, arguments.all_scores)
 
     @functools.cache
-    def load() -> Tagger:
-        tagger = _load_tagger(arguments.bundle, arguments.threads)
+    def load() -> Loaded:
+        tagger = _load_tagger(arguments)
         choice.check(tagger.taxonomy)
-        return tagger
+        return _Explaining(tagger) if arguments.evidence else tagger
 
     with PageReader() as pages:
         options = ReadOptions(columns, arguments.clean, arguments.keep_columns, pages)
@@ -126,7 +89,7 @@ def _run(arguments: Namespace) -> int:
         return _to_file(output, arguments, options, choice, load)
 
 
-def _to_screen(arguments: Namespace, options: ReadOptions, choice: Choice, load: Callable[[], Tagger]) -> int:
+def _to_screen(arguments: Namespace, options: ReadOptions, choice: Choice, load: Callable[[], Loaded]) -> int:
     as_table = _wants_table(arguments)
     with Tally("nothing" if as_table else _show()) as tally:
         writer: Writer | None = None
@@ -141,19 +104,20 @@ def _to_screen(arguments: Namespace, options: ReadOptions, choice: Choice, load:
 
 
 def _to_file(
-    output: Path, arguments: Namespace, options: ReadOptions, choice: Choice, load: Callable[[], Tagger]
+    output: Path, arguments: Namespace, options: ReadOptions, choice: Choice, load: Callable[[], Loaded]
 ) -> int:
     job = FileJob(output, open_form(output))
-    if not (arguments.resume or arguments.force):
-        job.refuse_to_overwrite()
-    with Tally(_show()) as tally:
+    with job.alone(), Tally(_show()) as tally:
         try:
-            digest, size = survey(_finder(arguments)(), tally.found)
+            if not (arguments.resume or arguments.force):
+                job.refuse_to_overwrite()
+            digest, size = survey(_finder(arguments)(), lambda count: tally.prepare(count, "inputs found"))
             identity = _identity(arguments, load) | {"input": digest}
             if not job.begin(identity, resume=arguments.resume, force=arguments.force):
                 say(f"{job.where}: complete already; nothing to resume")
                 return 0
-            walk = Walk(_finder(arguments), options, job.state.position)
+            passed = functools.partial(tally.prepare, what="articles passed over that are done already")
+            walk = Walk(_finder(arguments), options, job.state.position, passed)
             tally.begin(job.state.tagged, job.state.rejected, lambda: walk.taken, size)
             if not job.state.finished:
                 _tag_all(job, walk, choice, load, tally)
@@ -165,7 +129,7 @@ def _to_file(
         return tally.exit_code(f"{job.where}{REJECTED_SUFFIX}", always=True)
 
 
-def _tag_all(job: FileJob, walk: Walk, choice: Choice, load: Callable[[], Tagger], tally: Tally) -> None:
+def _tag_all(job: FileJob, walk: Walk, choice: Choice, load: Callable[[], Loaded], tally: Tally) -> None:
     before = job.state
     try:
         for tagged, position in predictions(load, walk):
@@ -186,7 +150,7 @@ def _finder(arguments: Namespace) -> Callable[[], Iterator[Source | Rejected]]:
     return lambda: find_sources(arguments.paths, arguments.output, arguments.input_format)
 
 
-def _identity(arguments: Namespace, load: Callable[[], Tagger]) -> dict[str, Any]:
+def _identity(arguments: Namespace, load: Callable[[], Loaded]) -> dict[str, Any]:
     """Return all that decides about the output, besides the input, by the names under which messages tell of it."""
     from .bundle import MANIFEST, embedded_bundle, file_sha256
 
@@ -195,10 +159,9 @@ def _identity(arguments: Namespace, load: Callable[[], Tagger]) -> dict[str, Any
     except importlib.metadata.PackageNotFoundError:
         version = "unknown"
     try:
-        bundle = file_sha256((arguments.bundle or embedded_bundle()) / MANIFEST)
-    except OSError:
-        load()  # tells what is wrong with it
-        raise
+        bundle = file_sha256(Path(arguments.bundle or embedded_bundle()) / MANIFEST)
+    except OSError:  # no folder: a name that loading resolves, or tells what is wrong with
+        bundle = file_sha256(load().bundle.folder / MANIFEST)
     named = {f"--{name.replace('_', '-')}": getattr(arguments, name) for name in _DECISIVE}
     # As the journal gives it back: a tuple becomes a list.
     identity: dict[str, Any] = json.loads(json.dumps({"version of wusum": version, "bundle": bundle, **named}))
@@ -211,7 +174,7 @@ def _show() -> Show:
 
 def _wants_table(arguments: Namespace) -> bool:
     if arguments.output is None and arguments.format == "auto":
-        return _is_terminal(sys.stdout)
+        return _is_terminal(sys.stdout) and not arguments.evidence
     return bool(arguments.format == "table")
 
 
@@ -225,6 +188,8 @@ def _check(arguments: Namespace, output: Path | None) -> None:
         raise WusumError("tag: - stands more than once; standard input can be read only once; name it once")
     if arguments.output is not None and arguments.format == "table":
         raise WusumError("tag: --format table goes to the screen only; leave out -o or the format")
+    if arguments.evidence and arguments.format == "table":
+        raise WusumError("tag: --format table has no room for --evidence; expected one of them; leave one out")
     if arguments.resume and arguments.force:
         raise WusumError("tag: --resume goes on and --force starts anew; expected one of them; leave one out")
     if output is None:
@@ -240,13 +205,22 @@ def _check(arguments: Namespace, output: Path | None) -> None:
             raise WusumError(f"{shown(path)}: is input and output at once; choose another name for -o")
 
 
-def _load_tagger(bundle: Path | None, threads: int | None) -> Tagger:
+def _load_tagger(arguments: Namespace) -> Tagger:
     from .tagger import Tagger
 
-    return Tagger.load(bundle, threads=threads)
+    tagger = Tagger.load(arguments.bundle, threads=arguments.threads, engine=arguments.engine)
+    if arguments.min_precision is not None:
+        try:
+            never = tagger.require_precision(arguments.min_precision)
+        except WusumError as fault:
+            raise WusumError(f"tag: --min-precision: {fault}") from None
+        if never:
+            told = f"not given, because they never reached it on dev: {', '.join(never)}"
+            say(f"--min-precision {arguments.min_precision}: {told}")
+    return tagger
 
 
-def _open_writer(load: Callable[[], Tagger], as_table: bool) -> Writer:
+def _open_writer(load: Callable[[], Loaded], as_table: bool) -> Writer:
     if as_table:
         from .table import TableWriter
 
@@ -254,4 +228,4 @@ def _open_writer(load: Callable[[], Tagger], as_table: bool) -> Writer:
     return JsonLinesWriter(standard_output(), "standard output")
 
 
-COMMAND = Command("tag articles with their topics and actors", _add_arguments, _run)
+COMMAND = Command("tag articles with their topics and actors", add_arguments, _run)

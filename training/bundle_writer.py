@@ -38,6 +38,7 @@ from .metrics import f1_report
 from .model import ArticleTagger
 from .opponents import fit_opponents
 from .parity import check_parity, measure_parity
+from .precision import measure_precision, precision_curves
 from .progress import watched
 from .report import Subject, build_report, write_report
 from .targets import data_sha256, judged_matrix, label_matrix
@@ -146,6 +147,7 @@ def _fill(trained: Trained, folder: Path) -> dict[str, Any]:
         "served": score(judgement, judgement.served, trained),
         "torch": score(judgement, judgement.trained, trained),
         "parity": parity.to_dict(),
+        "min_precision": score_precision(judgement, config.model.task),
     }
     trained.tokenizer.save(str(folder / TOKENIZER), pretty=False)
     shutil.copyfile(taxonomy_path(config), folder / TAXONOMY)
@@ -169,7 +171,8 @@ def judge(trained: Trained, reference: FloatArray, served: FloatArray) -> Judgem
 def fit_scoring(judgement: Judgement, task: Task) -> Scoring:
     """Fit calibration to the served model's logits on dev, and thresholds to the calibrated probabilities.
 
-    All numbers are rounded as the manifest stores them, so that what is judged is what will be served.
+    The precision curves come from cross-fitted probabilities, because a calibration flatters its own articles. All
+    numbers are rounded as the manifest stores them, so that what is judged is what will be served.
     """
     served, truth, judged = judgement.served, judgement.truth, judgement.judged
     fitted = fit_temperature(served, truth) if task == "single_label" else fit_calibration(served, truth, judged)
@@ -178,7 +181,18 @@ def fit_scoring(judgement: Judgement, task: Task) -> Scoring:
         return Scoring(task, scale, shift, ())
     probabilities = Scoring(task, scale, shift, ()).probabilities(served)
     thresholds = choose_thresholds(probabilities, truth, judged=judged)
-    return Scoring(task, scale, shift, np.round(thresholds, DIGITS).tolist())
+    fair = crossfit(served, truth, judgement.clusters, FOLDS, judged=judged).probabilities
+    curves = precision_curves(fair, truth, judged)
+    return Scoring(task, scale, shift, np.round(thresholds, DIGITS).tolist(), curves)
+
+
+def score_precision(judgement: Judgement, task: Task) -> list[dict[str, float]]:
+    """Return what asking for a least precision brings on dev; nothing where each article gets exactly one label."""
+    if task == "single_label":
+        return []
+    served, truth, judged = judgement.served, judgement.truth, judgement.judged
+    reached = measure_precision(served, truth, judgement.clusters, FOLDS, judged)
+    return [{key: round(value, 4) for key, value in asdict(one).items()} for one in reached]
 
 
 def score(judgement: Judgement, logits: FloatArray, trained: Trained) -> dict[str, Any]:
@@ -206,6 +220,7 @@ def describe(trained: Trained, scoring: Scoring, dev: dict[str, Any]) -> dict[st
     config, material = trained.config, trained.material
     ids = material.taxonomy.ids
     pairs = zip(ids, scoring.scale, scoring.shift, strict=True)
+    curves = {} if scoring.curves is None else {"precision": dict(zip(ids, scoring.curves, strict=True))}
     return {
         "format": FORMAT,
         "name": config.name,
@@ -217,6 +232,7 @@ def describe(trained: Trained, scoring: Scoring, dev: dict[str, Any]) -> dict[st
         "task": scoring.task,
         "calibration": {label: {"scale": scale, "shift": shift} for label, scale, shift in pairs},
         "thresholds": dict(zip(ids, scoring.thresholds, strict=False)),  # with single_label there are none
+        **curves,
         "training": {
             "encoder": config.model.encoder,
             "recipe": asdict(config),

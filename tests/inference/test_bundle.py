@@ -34,7 +34,7 @@ def test_a_whole_bundle_opens(bundle: Path) -> None:
 
 
 def test_a_bundle_that_gives_one_label_needs_no_thresholds(bundle: Path) -> None:
-    edit(bundle, lambda m: m.update(task="single_label", calibration=one_scale(m), thresholds={}))
+    edit(bundle, lambda m: m.update(task="single_label", calibration=one_scale(m), thresholds={}, precision={}))
     opened = open_bundle(bundle)
     assert opened.scoring.task == "single_label"
     assert opened.thresholds == {}
@@ -79,6 +79,17 @@ def test_a_missing_file_is_refused(bundle: Path, name: str) -> None:
         (lambda m: m.update(task="ranking"), ":task: 'ranking', expected one of multi_label, single_label"),
         (lambda m: m.update(task="single_label", calibration=one_scale(m)), "'counter_isis' is not expected"),
         (lambda m: m.update(task="single_label", thresholds={}), "one common scale and no shift"),
+        (lambda m: m["precision"].pop("syria"), "precision:syria: missing or wrong"),
+        (lambda m: m["precision"]["syria"].pop(), "precision:syria: .*50 ascending thresholds"),
+        (lambda m: m["precision"].update(syria=[0.9] * 49 + [0.8]), "precision:syria"),
+        (lambda m: m["precision"].update(syria=[None] * 49 + [0.8]), "precision:syria"),
+        (lambda m: m["precision"].update(syria=[0.5] * 49 + [1.5]), "precision:syria"),
+        (lambda m: m["precision"].update(atlantis=[None] * 50), "precision: 'atlantis' is not expected"),
+        (lambda m: m.update(precision=None), ":precision: None, expected a curve for each label"),
+        (
+            lambda m: m.update(task="single_label", calibration=one_scale(m), thresholds={}),
+            "precision: 'counter_isis' is not expected",
+        ),
         (lambda m: m["files"].update({"../model.onnx": "0"}), "'../model.onnx' is no plain file name"),
         (lambda m: m.update(format=1), "1, written by an older wusum, expected 2; train the bundle again"),
         (lambda m: m["input"].update(recipe="unheard-of"), "unheard-of"),

@@ -11,79 +11,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pytest
 
-from wusum.inference import checkpoint, cli, job, tag_command
-from wusum.inference.article import Article
-from wusum.inference.prediction import Prediction
 from wusum.inference.sources import Source
-from wusum.labels import load_taxonomy
-from wusum.labels.errors import WusumError
 
-Capture = pytest.CaptureFixture[str]
-TAG = EntryPoint("tag", "wusum.inference.tag_command:COMMAND", cli.GROUP)
+from .fates import Fate, Kill, break_everywhere
+from .tag_runs import Capture, driver, run, use_stub
+
 RUNS = {"tags.jsonl": 60, "tags.jsonl.gz": 60, "tags.jsonl.zst": 30, "tags.csv": 60, "tags.parquet": 15}
-
-
-class Kill(BaseException):
-    """The end of the process: no handler of the program sees it."""
-
-
-class Fate:
-    """Ends the process at one of the calls that reach the disk, the input or the tagger."""
-
-    def __init__(self) -> None:
-        self.left = sys.maxsize
-        self.fault: BaseException = Kill()
-
-    def step(self) -> bool:
-        self.left -= 1
-        return self.left == 0
-
-    def meet(self) -> None:
-        if self.step():
-            raise self.fault
-
-
-class StubTagger:
-    """Tags by the text alone, three at a time."""
-
-    taxonomy = load_taxonomy()
-
-    def __init__(self, fate: Fate) -> None:
-        self._fate = fate
-
-    def predict(self, article: str | Article) -> Prediction:
-        self._fate.meet()
-        text = article if isinstance(article, str) else article.text
-        if "refuse" in text:
-            raise WusumError("refused by the tagger")
-        score = round(sum(map(ord, text)) % 9973 / 9973, 4)
-        topics = ("diplomacy",) if score > 0.5 else ()
-        return Prediction(topics, ("russia",), {"diplomacy": score, "russia": 0.75}, (f"{len(text)} characters",))
-
-    def stream(self, articles: Iterable[str | Article]) -> Iterator[Prediction]:
-        batch: list[str | Article] = []
-        for article in articles:
-            batch.append(article)
-            if len(batch) == 3:
-                yield from [self.predict(each) for each in batch]
-                batch.clear()
-        yield from [self.predict(each) for each in batch]
-
-
-@pytest.fixture
-def fate(monkeypatch: pytest.MonkeyPatch) -> Fate:
-    fate = Fate()
-    monkeypatch.setattr(tag_command, "_load_tagger", lambda bundle, threads: StubTagger(fate))
-    monkeypatch.setattr(cli, "_entries", lambda: EntryPoints([TAG]))
-    monkeypatch.setattr(job, "_SEGMENT_ITEMS", 7)
-    return fate
 
 
 @pytest.fixture
@@ -101,36 +39,6 @@ def archive(tmp_path: Path) -> Path:
     table = "id,text,place\n" + "".join(f'{i},"نص, {i}",جنيف\n' for i in range(43)) + "x,y\n" * 3
     (folder / "c.csv").write_text(table, encoding="utf-8")
     return folder
-
-
-def break_everywhere(monkeypatch: pytest.MonkeyPatch, fate: Fate) -> None:
-    """Let every write, flush to the disk, renaming, removal, reading and prediction be the last thing that happens."""
-    write, replace, unlink, opened = checkpoint.write_synced, Path.replace, Path.unlink, Source.open
-
-    def torn_write(file: BinaryIO, data: bytes) -> None:
-        if fate.step():
-            file.write(data[: random.Random(len(data)).randint(0, len(data))])
-            raise fate.fault
-        write(file, data)
-
-    def before(call: Any) -> Any:
-        def met(*arguments: Any, **named: Any) -> Any:
-            fate.meet()
-            result = call(*arguments, **named)
-            fate.meet()
-            return result
-
-        return met
-
-    monkeypatch.setattr(checkpoint, "write_synced", torn_write)
-    monkeypatch.setattr(os, "fsync", lambda _: fate.meet())  # what did not reach the disk, lose_power takes away
-    monkeypatch.setattr(Path, "replace", before(replace))
-    monkeypatch.setattr(Path, "unlink", before(unlink))
-    monkeypatch.setattr(Source, "open", before(opened))
-
-
-def run(*argv: str | Path) -> int:
-    return cli.main(["tag", *map(str, argv)])
 
 
 def content(path: Path) -> Any:
@@ -197,34 +105,12 @@ def test_runs_killed_up_to_four_times_each_end_in_the_output_of_one_that_was_not
     assert kills >= RUNS[name]
 
 
-_DRIVER = """
-import sys, time
-sys.path[:] = {path!r}
-sys.argv = ["wusum", *sys.argv[1:]]
-from importlib.metadata import EntryPoint, EntryPoints
-import wusum.inference.cli as cli, wusum.inference.job as job, wusum.inference.tag_command as tag_command
-from wusum.inference.prediction import Prediction
-class Stub:
-    taxonomy = ()
-    def stream(self, articles):
-        return map(self.predict, articles)
-    def predict(self, article):
-        time.sleep(0.001)
-        return Prediction((), (), {{}}, (article.text,))
-tag_command._load_tagger = lambda bundle, threads: Stub()
-job._SEGMENT_ITEMS = 20
-cli._entries = lambda: EntryPoints([EntryPoint("tag", "wusum.inference.tag_command:COMMAND", cli.GROUP)])
-sys.exit(cli.main())
-"""
-
-
 @pytest.mark.parametrize("name", ["tags.jsonl", "tags.parquet"])
 def test_a_process_that_is_really_killed_goes_on(tmp_path: Path, name: str) -> None:
     source, target = tmp_path / "in.jsonl", tmp_path / "out" / name
     target.parent.mkdir()
     source.write_text("".join(f'{{"id": {i}, "text": "t{i}"}}\n' for i in range(1000)), encoding="utf-8")
-    code = _DRIVER.format(path=sys.path)
-    argv = [sys.executable, "-c", code, "tag", str(source), "-o", str(target), "--resume"]
+    argv = [*driver(seconds=0.001, items=20, every=5), str(source), "-o", str(target), "--resume"]
     journal = target.with_name(f"{name}.journal")
     for more in (100, 300, 500):
         with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as process:
@@ -255,7 +141,7 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on(
     opened = Source.open
     break_everywhere(monkeypatch, fate)
     monkeypatch.setattr(Source, "open", opened)
-    monkeypatch.setattr(StubTagger, "predict", lambda self, article: Prediction((), (), {}, (article.text,)))
+    use_stub(monkeypatch)
     assert run(archive, "-o", target) == 1
     expected = outcome(target)
     stopped = 0
@@ -277,125 +163,3 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on(
         assert outcome(target) == expected
     assert fate.left > 0
     assert stopped > 10
-
-
-@pytest.fixture
-def unfinished(tmp_path: Path, fate: Fate) -> tuple[Path, Path]:
-    """An input of 30 articles and the output of a run that was killed after 20."""
-    source, target = tmp_path / "in.jsonl", tmp_path / "tags.jsonl"
-    source.write_text("".join(f'{{"id": {i}, "text": "t{i}"}}\n' for i in range(30)), encoding="utf-8")
-    fate.left = 20
-    with pytest.raises(Kill):
-        run(source, "-o", target)
-    assert target.with_name("tags.jsonl.journal").exists()
-    return source, target
-
-
-def refused(capsys: Capture, *argv: str | Path) -> str:
-    capsys.readouterr()
-    assert run(*argv) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    return line
-
-
-def test_a_changed_input_option_or_bundle_is_refused(
-    tmp_path: Path, unfinished: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    source, target = unfinished
-    go_on: list[str | Path] = [source, "-o", target, "--resume"]
-    assert "began with another --clean; expected the same" in refused(capsys, *go_on, "--clean", "never")
-    assert "began with another --labels" in refused(capsys, *go_on, "--labels", "russia,isis")
-    assert "began with another input" in refused(capsys, *go_on, source)
-    (tmp_path / "bundle").mkdir()
-    (tmp_path / "bundle" / "bundle.json").write_text("{}", encoding="utf-8")
-    assert "began with another bundle" in refused(capsys, *go_on, "--bundle", tmp_path / "bundle")
-    assert "an unfinished run stands here" in refused(capsys, source, "-o", target)
-    assert "expected one of them" in refused(capsys, *go_on, "--force")
-    before = source.read_bytes()
-    source.write_bytes(before + b'{"text": "more"}\n')
-    assert "began with another input" in refused(capsys, *go_on)
-    assert run(source, "-o", target, "--force") == 0
-    assert len(target.read_bytes().splitlines()) == 31
-    assert run(*go_on) == 0
-    assert capsys.readouterr().err.endswith("complete already; nothing to resume\n")
-
-
-def test_what_was_read_from_a_pipe_is_told_apart_by_its_content(
-    tmp_path: Path, fate: Fate, monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    target = tmp_path / "tags.jsonl"
-    lines = [f'{{"id": {i}, "text": "t{i}"}}\n'.encode() for i in range(30)]
-
-    def feed(given: list[bytes]) -> None:
-        path = tmp_path / "pipe"
-        path.write_bytes(b"".join(given))
-        monkeypatch.setattr(Source, "open", lambda _: path.open("rb"))
-
-    feed(lines)
-    fate.left = 20
-    with pytest.raises(Kill):
-        run("-", "-o", target)
-    feed(lines[:5])
-    assert "<stdin>: changed since the run began" in refused(capsys, "-", "-o", target, "--resume")
-    feed([b'{"text": "other"}\n', *lines[1:]])
-    assert "<stdin>: changed since the run began" in refused(capsys, "-", "-o", target, "--resume")
-    feed(lines)
-    assert run("-", "-o", target, "--resume") == 0
-    assert [json.loads(line)["id"] for line in target.read_bytes().splitlines()] == list(range(30))
-
-
-def test_a_damaged_journal_or_part_is_refused(unfinished: tuple[Path, Path], capsys: Capture) -> None:
-    source, target = unfinished
-    part, journal = (target.with_name(f"tags.jsonl.{name}") for name in ("part", "journal"))
-    os.truncate(part, 5)
-    assert "tags.jsonl.part: shorter than at the last checkpoint" in refused(capsys, source, "-o", target, "--resume")
-    journal.write_bytes(b'{"format": 1')
-    assert "tags.jsonl.journal: cannot be read" in refused(capsys, source, "-o", target, "--resume")
-    assert run(source, "-o", target, "--force") == 0
-
-
-def test_a_fault_of_reading_ends_the_run_but_keeps_what_was_done(
-    tmp_path: Path, fate: Fate, monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    first, second = tmp_path / "a.jsonl", tmp_path / "b.jsonl.zst"
-    first.write_text('{"text": "a"}\n' * 10, encoding="utf-8")
-    second.write_bytes(b"\x28\xb5\x2f\xfd....")
-    monkeypatch.setitem(sys.modules, "zstandard", None)
-    assert run(first, second, "-o", tmp_path / "tags.jsonl") == 2
-    kept, told = capsys.readouterr().err.splitlines()
-    assert kept == "wusum: 10 inputs are safe; the same command with --resume goes on"
-    assert told.endswith(
-        "is packed with zstd, which needs the package zstandard; install it: pip install 'wusum[files]'"
-    )
-
-
-def test_an_output_behind_a_link_is_replaced_at_its_place(tmp_path: Path, fate: Fate) -> None:
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "in.jsonl").write_text('{"text": "a"}', encoding="utf-8")
-    link = tmp_path / "tags.jsonl"
-    link.symlink_to(tmp_path / "deep" / "real.jsonl")
-    before = os.umask(0o027)
-    try:
-        assert run(tmp_path / "in.jsonl", "-o", link) == 0
-    finally:
-        os.umask(before)
-    assert link.is_symlink()
-    assert (tmp_path / "deep" / "real.jsonl").stat().st_mode & 0o777 == 0o640
-    assert os.listdir(tmp_path / "deep") == ["real.jsonl"]
-
-
-def test_many_faults_before_an_article_do_not_pile_up(
-    tmp_path: Path, fate: Fate, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(job, "_MOST_WAITING", 10)
-    (tmp_path / "in.jsonl").write_text('{"text": "a"}\n' + "x\n" * 95 + '{"text": "b"}\n', encoding="utf-8")
-    seen: list[int] = []
-    reach = job.FileJob._reach
-
-    def watched(self: job.FileJob, position: Any) -> None:
-        seen.append(position.items)
-        reach(self, position)
-
-    monkeypatch.setattr(job.FileJob, "_reach", watched)
-    assert run(tmp_path / "in.jsonl", "-o", tmp_path / "tags.jsonl") == 1
-    assert seen == list(range(1, 98))

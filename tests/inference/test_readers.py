@@ -19,7 +19,7 @@ from wusum.inference.formats_bytes import MAX_BYTES
 from wusum.inference.readers import read_records
 from wusum.inference.record import Record
 from wusum.inference.rejected import Rejected, shown
-from wusum.inference.sources import Source, find_sources
+from wusum.inference.sources import Source
 
 PAGE = "لقاء في جنيف\nاجتمع الوزراء يوم الاثنين."
 
@@ -257,56 +257,6 @@ def test_what_cannot_be_opened_is_told(tmp_path: Path, monkeypatch: pytest.Monke
     assert str(fault) == "a\\x00b: cannot be read (a NUL in its name); expected a readable file; check the path"
     monkeypatch.setattr(Source, "open", refuse)
     assert only_fault(tmp_path / "a.txt").startswith("a.txt: no permission to read it; expected a readable file")
-
-
-def found(*paths: Path, leave_out: Path | None = None) -> list[str]:
-    sources = find_sources(map(str, paths), None if leave_out is None else str(leave_out))
-    return [item.path if isinstance(item, Source) else f"FAULT {item}" for item in sources]
-
-
-def test_a_folder_gives_its_texts_sorted_and_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / "sub" / ".git").mkdir(parents=True)
-    (tmp_path / "folder.txt").mkdir()
-    for name in ("b.txt", "a.TXT", "README.md", "expected.jsonl", ".hidden.txt", "sub/c.txt", "sub/.git/d.txt"):
-        write(tmp_path / name, PAGE)
-    assert found(tmp_path) == [str(tmp_path / name) for name in ("a.TXT", "b.txt", "sub/c.txt")]
-
-
-def test_a_folder_without_texts_gives_its_json_lines_but_not_the_output(tmp_path: Path) -> None:
-    for name in ("b.jsonl", "a.jsonl", "tags.jsonl", "notes.md"):
-        write(tmp_path / name, "{}")
-    expected = [str(tmp_path / name) for name in ("a.jsonl", "b.jsonl")]
-    assert found(tmp_path, leave_out=tmp_path / "tags.jsonl") == expected
-
-
-def test_a_folder_with_nothing_to_tag_is_told(tmp_path: Path) -> None:
-    write(tmp_path / "README.md", PAGE)
-    (fault,) = found(tmp_path)
-    assert fault.startswith(f"FAULT {tmp_path}: nothing to tag; expected .txt, .html, .jsonl")
-
-
-def test_loops_and_broken_links_do_no_harm(tmp_path: Path) -> None:
-    (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
-    (tmp_path / "gone.txt").symlink_to(tmp_path / "nowhere")
-    write(tmp_path / "a.txt", PAGE)
-    assert found(tmp_path) == [str(tmp_path / "a.txt"), str(tmp_path / "gone.txt")]
-    assert "no such file" in only_fault(tmp_path / "gone.txt")
-
-
-def test_an_unreadable_folder_below_costs_itself_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "locked").mkdir()
-    write(tmp_path / "a.jsonl", "{}")
-    scandir = os.scandir
-
-    def guarded(path: str) -> os.ScandirIterator[str]:  # type: ignore[name-defined]
-        if path.endswith("locked"):
-            raise PermissionError(13, "Permission denied")
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", guarded)
-    fault, path = found(tmp_path)
-    assert "locked: no permission to read it" in fault
-    assert path == str(tmp_path / "a.jsonl")
 
 
 def test_shown_names_stay_on_one_line_and_steer_no_terminal() -> None:

@@ -10,76 +10,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from wusum.inference import cli, progress, tag_command
-from wusum.inference.article import Article
-from wusum.inference.prediction import Prediction
+from wusum.inference import cli, tag_command
 from wusum.labels import load_taxonomy
-from wusum.labels.errors import WusumError
 
-PAGE = "لقاء في جنيف\nاجتمع الوزراء يوم الاثنين."
-LOAD_TAGGER = tag_command._load_tagger
-TAG = EntryPoint("tag", "wusum.inference.tag_command:COMMAND", cli.GROUP)
+from .tag_runs import LOAD_TAGGER, PAGE, Capture, driver, keys, tag
 
-
-class StubTagger:
-    """Knows nothing; refuses texts with `refuse` in them and stops like Ctrl-C at `interrupt`."""
-
-    taxonomy = load_taxonomy()
-
-    def predict(self, article: str | Article) -> Prediction:
-        text = article if isinstance(article, str) else article.text
-        if "interrupt" in text:
-            raise KeyboardInterrupt
-        if "refuse" in text:
-            raise WusumError("refused by the tagger")
-        return Prediction(("diplomacy",), (), {"diplomacy": 0.9, "seen": float(len(text))})
-
-    def stream(self, articles: Iterable[str | Article]) -> Iterator[Prediction]:
-        batch: list[str | Article] = []
-        for article in articles:
-            batch.append(article)
-            if len(batch) == 2:
-                yield from [self.predict(each) for each in batch]
-                batch.clear()
-        yield from [self.predict(each) for each in batch]
-
-
-@pytest.fixture(autouse=True)
-def stub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tag_command, "_load_tagger", lambda bundle, threads: StubTagger())
-    monkeypatch.setattr(cli, "_entries", lambda: EntryPoints([TAG]))
-
-
-Capture = pytest.CaptureFixture[str]
-
-
-def tag(capsys: Capture, *argv: str | Path) -> tuple[int, list[dict[str, object]], list[str]]:
-    """Return exit code, lines of standard output read as JSON, lines of standard error."""
-    capsys.readouterr()
-    code = cli.main(["tag", *map(str, argv)])
-    out, err = capsys.readouterr()
-    lines = err.splitlines()
-    assert all(line.startswith("wusum: ") for line in lines), err
-    return code, [json.loads(line) for line in out.splitlines()], lines
-
-
-def keys(rows: Iterable[dict[str, object]]) -> list[object]:
-    return [row.get("id", row.get("path")) for row in rows]
-
-
-@pytest.fixture
-def page(tmp_path: Path) -> Path:
-    path = tmp_path / "article.txt"
-    path.write_text(PAGE, encoding="utf-8")
-    return path
+pytestmark = pytest.mark.usefixtures("stub")
 
 
 def test_inputs_are_tagged_in_their_order(tmp_path: Path, page: Path, capsys: Capture) -> None:
@@ -189,55 +129,13 @@ def test_the_output_of_an_earlier_run_is_not_read_again(tmp_path: Path, capsys: 
 def test_ctrl_c_is_130_with_one_line_that_says_how_to_go_on(tmp_path: Path, page: Path, capsys: Capture) -> None:
     stop = tmp_path / "stop.txt"
     stop.write_text("interrupt", encoding="utf-8")
-    code, _, err = tag(capsys, page, page, stop, "-o", tmp_path / "tags.jsonl")
-    assert (code, err) == (130, ["wusum: interrupted; 2 inputs are safe; the same command with --resume goes on"])
+    code, _, err = tag(capsys, page, page, page, stop, "-o", tmp_path / "tags.jsonl")
+    assert (code, err) == (130, ["wusum: interrupted; 3 inputs are safe; the same command with --resume goes on"])
     left = ["article.txt", "stop.txt", "tags.jsonl.journal", "tags.jsonl.part"]
     assert sorted(path.name for path in tmp_path.iterdir()) == left
-    code, _, err = tag(capsys, page, page, stop, "-o", tmp_path / "tags.jsonl")
+    code, _, err = tag(capsys, page, page, page, stop, "-o", tmp_path / "tags.jsonl")
     assert (code, len(err)) == (2, 1)
     assert "an unfinished run stands here; expected none; add --resume" in err[0]
-
-
-def test_options_and_paths_come_in_any_order(tmp_path: Path, page: Path, capsys: Capture) -> None:
-    path = tmp_path / "a.jsonl"
-    path.write_text('{"key": 5, "body": "نص", "head": "عنوان"}', encoding="utf-8")
-    argv: list[str | Path] = [
-        path,
-        "--text-field",
-        "body",
-        page,
-        "--title-field=head",
-        "--id-field",
-        "key",
-        "--threads",
-        "2",
-        path,
-    ]
-    code, rows, err = tag(capsys, *argv)
-    assert (code, keys(rows), err) == (0, [5, str(page), 5], [])
-
-
-@pytest.mark.parametrize(
-    ("argv", "expected"),
-    [
-        ([], "tag: the following arguments are required: PATH; see: wusum tag --help"),
-        (["a", "--threads", "0"], "'0' is no number of threads; expected 1 to 1024"),
-        (["a", "--threads", "٣x"], "is no number of threads"),
-        (["a", "--format", "xml"], "invalid choice: 'xml'"),
-        (["a", "--colour"], "unrecognized arguments: --colour"),
-        (["a", "-o", "b", "--format", "table"], "--format table goes to the screen only"),
-    ],
-)
-def test_wrong_usage_is_one_line(capsys: Capture, argv: list[str], expected: str) -> None:
-    code, rows, err = tag(capsys, *argv)
-    assert (code, rows, len(err)) == (2, [], 1)
-    assert expected in err[0]
-
-
-def test_help_says_what_a_path_may_be(capsys: Capture) -> None:
-    assert cli.main(["tag", "--help"]) == 0
-    out = capsys.readouterr().out
-    assert "every .txt and .html file below it, in the order of names; if there is none, every .jsonl" in out
 
 
 def test_a_table_is_printed_on_a_terminal_or_on_request(
@@ -251,39 +149,6 @@ def test_a_table_is_printed_on_a_terminal_or_on_request(
     assert capsys.readouterr().out == requested
     assert cli.main(["tag", str(page), "-o", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["path"] == str(page)
-
-
-def test_progress_shows_after_a_while_on_a_terminal_only(
-    page: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    monkeypatch.setattr(progress, "_QUIET_SECONDS", 0)
-    cli.main(["tag", str(page)])
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(tag_command, "_is_terminal", lambda stream: stream is sys.stderr)
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    assert cli.main(["tag", str(page), "no-such-file", str(page)]) == 1
-    err = capsys.readouterr().err
-    assert re.search("[12] tagged, 1 rejected", err)
-    assert "wusum: no-such-file: no such file" in err
-    assert err.endswith("wusum: 1 of 3 inputs rejected, 2 tagged\n")
-
-
-@given(
-    st.lists(st.binary(max_size=200), max_size=3),
-    st.sampled_from(["a.txt", "a.jsonl", "a"]),
-    st.sampled_from([b"", b"\xff\xfe", b"\xef\xbb\xbf", b'{"text": "', '{"text": "نص"}\n'.encode()]),
-)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_any_bytes_end_in_0_1_or_2(
-    tmp_path: Path, capsys: Capture, contents: list[bytes], name: str, start: bytes
-) -> None:
-    paths = []
-    for number, content in enumerate(contents):
-        (tmp_path / str(number)).mkdir(exist_ok=True)
-        paths.append(tmp_path / str(number) / name)
-        paths[-1].write_bytes(start + content)
-    code, rows, err = tag(capsys, *paths)
-    assert code == (2 if not rows else 1 if err else 0)
 
 
 def test_a_real_bundle_tags_pages_articles_and_other_languages(
@@ -311,30 +176,6 @@ def test_a_folder_that_is_no_bundle_is_told(
     assert not (tmp_path / "tags.jsonl").exists()
 
 
-_DRIVER = """
-import sys
-sys.path[:] = {path!r}
-sys.argv = ["wusum", *sys.argv[1:]]
-from importlib.metadata import EntryPoint, EntryPoints
-import wusum.inference.cli as cli, wusum.inference.job as job, wusum.inference.tag_command as tag_command
-from wusum.inference.prediction import Prediction
-class Stub:
-    taxonomy = ()
-    def stream(self, articles):
-        return map(self.predict, articles)
-    def predict(self, article):
-        return Prediction((), (), {{}}, ("\\u0642\\u0627\\u0644",))
-tag_command._load_tagger = lambda bundle, threads: Stub()
-job._SEGMENT_SECONDS = 0
-cli._entries = lambda: EntryPoints([EntryPoint("tag", "wusum.inference.tag_command:COMMAND", cli.GROUP)])
-sys.exit(cli.main())
-"""
-
-
-def driver() -> list[str]:
-    return [sys.executable, "-c", _DRIVER.format(path=sys.path), "tag"]
-
-
 def test_output_is_utf_8_under_the_c_locale(tmp_path: Path) -> None:
     path = tmp_path / "مقال.txt"
     path.write_text(PAGE, encoding="utf-8")
@@ -343,8 +184,8 @@ def test_output_is_utf_8_under_the_c_locale(tmp_path: Path) -> None:
     assert run.returncode == 1
     row = json.loads(run.stdout.decode("utf-8"))
     assert row["path"] == str(path)
-    assert row["notes"] == ["قال"]
-    assert "قال".encode() in run.stdout
+    assert row["notes"] == [PAGE]
+    assert "لقاء".encode() in run.stdout
     assert f"did you mean {path}?" in run.stderr.decode("utf-8")
 
 
