@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import parse_flag_from_env
 from safetensors.torch import save_file
 from torch import nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 from torch.utils.data import Sampler
 from transformers import EvalPrediction, PrinterCallback, Trainer, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
@@ -50,6 +52,7 @@ from .device import (
     join_processes,
     wait_for_all,
 )
+from .encoder_network import encoder_layers
 from .metrics import f1_report
 from .model import ArticleTagger, parameter_groups
 from .sharding import BlankableDataset, WholeBatchSampler
@@ -80,6 +83,15 @@ class ArticleTrainer(Trainer):
         order = LengthGroupedSampler(train.widths, optimisation.batch_size, optimisation.seed)
         self._order = WholeBatchSampler(order, optimisation.batch_size) if args.world_size > 1 else order
         self._clocks = time.monotonic(), time.process_time()
+        if self.is_fsdp_enabled:
+            sharding = self.accelerator.state.fsdp_plugin
+            sharding.transformer_cls_names_to_wrap = [type(encoder_layers(model.encoder)[0]).__name__]
+            # Weights and gradients stay fp32: its own policy would put the head and the sums into bf16 too.
+            sharding.mixed_precision_policy = None
+
+    def autocast_smart_context_manager(self, cache_enabled: bool | None = True) -> Any:
+        """Multiply sharded weights in bf16 where the recipe says so; else accelerate sees to it."""
+        return torch.autocast(self.args.device.type, torch.bfloat16, enabled=self.is_fsdp_enabled and self.args.bf16)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return self._order
@@ -137,15 +149,17 @@ class ArticleTrainer(Trainer):
         with new_checkpoint(folder, self.state.global_step) as part:
             self._save_rng_state(str(part))
             self._save_optimizer_and_scheduler(str(part))
+            state = self.accelerator.get_state_dict(self._network, unwrap=False)  # every process has a part of it
             if is_main_process():
-                weights = {name: tensor.contiguous() for name, tensor in self._network.state_dict().items()}
+                weights = {name: tensor.contiguous() for name, tensor in state.items()}
                 save_file(weights, part / SAFE_WEIGHTS_NAME)
                 self.state.save_to_json(str(part / TRAINER_STATE_NAME))
         if is_main_process():
             keep_only(folder, needed_steps(evaluated_scores(self.state.log_history), self._optimisation.average))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        self._network.load_state_dict(load_weights(Path(resume_from_checkpoint)))
+        weights: dict[str, Any] = dict(load_weights(Path(resume_from_checkpoint)))
+        set_model_state_dict(self._network, weights, options=StateDictOptions(full_state_dict=True))
 
 
 def fine_tune(
@@ -189,8 +203,10 @@ def fine_tune(
     processes = join_processes(optimisation.device)
     updates = math.ceil(math.ceil(len(train) / optimisation.batch_size) / optimisation.accumulation)
     saving, showing = SaveWithinEpoch(optimisation.checkpoint_steps, updates), ShowProgress()
+    # FSDP cuts the weights of a network up for good.
+    network = copy.deepcopy(model) if parse_flag_from_env("ACCELERATE_USE_FSDP") else model
     trainer = ArticleTrainer(
-        model,
+        network,
         train=train,
         task=task,
         optimisation=optimisation,
@@ -223,7 +239,10 @@ def fine_tune(
     scores = evaluated_scores(read_state(last)["log_history"])
     if is_main_process():
         keep_only(folder, needed_steps(scores, optimisation.average))  # a run that was killed right before did not
-    load_mean(model, [checkpoint_at(folder, step) for step in chosen_steps(scores, optimisation.average)])
+    load_mean(
+        model.to(trainer.args.device),
+        [checkpoint_at(folder, step) for step in chosen_steps(scores, optimisation.average)],
+    )
 
 
 def load_mean(model: ArticleTagger, checkpoints: Sequence[Path]) -> None:
