@@ -48,7 +48,7 @@ class ParquetForm:
         if not rows:
             return b""
         names = tags_last({name: None for row in rows for name in row})
-        table = pa.table({name: _column(name, [row.get(name) for row in rows]) for name in names})
+        table = pa.table({_whole(name): _column(name, [row.get(name) for row in rows]) for name in names})
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, table.schema) as stream:
             stream.write_table(table)
@@ -99,6 +99,11 @@ def _as_text(value: Any) -> str | None:
     if value is None:
         return None
     text = value if isinstance(value, str) else json.dumps(json.loads(to_line({"": value}))[""], ensure_ascii=False)
+    return _whole(text)
+
+
+def _whole(text: str) -> str:
+    """Return the text with a question mark for each half of a surrogate pair, which JSON can hold and UTF-8 cannot."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -48,12 +49,7 @@ class OpenVinoEngine:
         self._model = PerProcess(path, self._open)
 
     def _open(self, path: Path) -> _Requests:
-        try:
-            import openvino
-        except ImportError as fault:
-            told = f"OpenVINO is not installed ({fault})"
-            raise WusumError(f"{told}; pip install 'wusum[openvino]', or choose the engine onnx") from fault
-        core = openvino.Core()
+        core = import_openvino().Core()
         try:
             model = core.read_model(path)
             restore_products(model)
@@ -72,6 +68,25 @@ class OpenVinoEngine:
         windows = ((0, 0), (0, -features.ids.shape[1] % _STEP))  # what the mask hides may be any token
         padded = {"input_ids": np.pad(features.ids, windows), "attention_mask": np.pad(features.mask, windows)}
         return self._model.get().run(padded)
+
+
+def import_openvino() -> Any:
+    """Import OpenVINO, but not ``openvino_telemetry``, which tells Intel and Google of every import.
+
+    OpenVINO has a stub for where that package is missing; for as long as it is imported it is made to seem missing.
+    """
+    telemetry = "openvino_telemetry"
+    before = {telemetry: sys.modules[telemetry]} if telemetry in sys.modules else {}
+    sys.modules[telemetry] = None  # type: ignore[assignment]  # import then raises ImportError
+    try:
+        import openvino
+    except ImportError as fault:
+        told = f"OpenVINO is not installed ({fault})"
+        raise WusumError(f"{told}; pip install 'wusum[openvino]', or choose the engine onnx") from fault
+    finally:
+        del sys.modules[telemetry]
+        sys.modules.update(before)
+    return openvino
 
 
 class _Requests:

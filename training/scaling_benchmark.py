@@ -82,7 +82,7 @@ def _tag(path: Path, _: int) -> int:
     return len(rows)
 
 
-def _multiply(_: Path, times: int) -> int:
+def _multiply(_path: Path, times: int) -> int:
     """The control: products of matrices of one thread; return how many."""
     left = np.random.default_rng(0).random((_SIDE, _SIDE), dtype=np.float32)
     with threadpool_limits(1):
@@ -91,14 +91,14 @@ def _multiply(_: Path, times: int) -> int:
     return times
 
 
-def _read(path: Path, _: int) -> int:
+def _read(path: Path, _times: int) -> int:
     return sum(1 for _ in _records(path))
 
 
-def _featurise(path: Path, _: int) -> int:
+def _featurise(path: Path, _times: int) -> int:
     featurise = _workers[0][1]
     articles = (record.article for record in _records(path) if isinstance(record, Record))
-    return sum(1 for article in articles if isinstance(article, Article) and featurise(article))
+    return len([featurise(article) for article in articles if isinstance(article, Article)])
 
 
 def output_of(path: Path) -> Path:

@@ -13,18 +13,13 @@ import pytest
 
 from wusum.inference import Article, Tagger
 from wusum.inference.bundle import open_bundle
-from wusum.inference.engine import ENGINES, EngineName, OnnxEngine, open_engine
+from wusum.inference.engine import EngineName, OnnxEngine, open_engine
 from wusum.inference.features import Featuriser, read_tokenizer
 from wusum.labels import WusumError
 
-PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}
+from .engine_choice import PACKAGES, each_engine, needs_openvino
+
 LINKS = Path(__file__).resolve().parents[2] / ".types"
-
-
-@pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest) -> EngineName:
-    pytest.importorskip(PACKAGES[request.param])
-    return cast(EngineName, request.param)
 
 
 def test_the_engine_is_one_of_those_there_are(tiny_bundle: Path) -> None:
@@ -45,6 +40,7 @@ def test_a_missing_package_is_named_with_its_extra(tiny_bundle: Path, monkeypatc
     assert "\n" not in str(caught.value)
 
 
+@each_engine
 def test_what_is_no_model_is_one_sentence(engine: EngineName, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(b"no model")
@@ -54,6 +50,7 @@ def test_what_is_no_model_is_one_sentence(engine: EngineName, tmp_path: Path) ->
     assert "\n" not in str(caught.value)
 
 
+@each_engine
 def test_threads_are_the_available_cores_unless_told(
     engine: EngineName, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,6 +61,7 @@ def test_threads_are_the_available_cores_unless_told(
     assert open_engine(engine, model, 1).threads == 1
 
 
+@each_engine
 def test_only_the_chosen_engine_is_imported_and_it_leaves_nothing_behind(engine: EngineName, tmp_path: Path) -> None:
     script = (
         "import sys\nfrom wusum.inference import Tagger\nassert not {'onnxruntime', 'openvino'} & set(sys.modules)\n"
@@ -71,14 +69,19 @@ def test_only_the_chosen_engine_is_imported_and_it_leaves_nothing_behind(engine:
         "print(*sorted({'onnxruntime', 'openvino'} & set(sys.modules)))"
     )
     # Continuous integration is a reason for some packages not to send what they would send elsewhere.
-    kept = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("CI", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
+    }
     environment = kept | {"HOME": str(tmp_path), "PYTHONPATH": str(LINKS)}
     command = [sys.executable, "-B", "-c", script]
     shown = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=True)
     assert shown.stdout.split() == [PACKAGES[engine]]
-    assert list(tmp_path.iterdir()) == []  # where onnxruntime's telemetry keeps a number of the machine
+    assert list(tmp_path.iterdir()) == []  # where the telemetry of both packages keeps a number of the machine
 
 
+@each_engine
 def test_engines_give_about_the_same_labels(engine: EngineName, samples: list[dict[str, Any]]) -> None:
     articles = [Article(row["text"], row["title"]) for row in samples]
     base = Tagger.load(threads=1).predict(articles)
@@ -92,6 +95,7 @@ def test_engines_give_about_the_same_labels(engine: EngineName, samples: list[di
     assert np.mean(moved) < 0.01
 
 
+@each_engine
 def test_company_does_not_change_a_score(engine: EngineName, tiny_bundle: Path, samples: list[dict[str, Any]]) -> None:
     bundle = open_bundle(tiny_bundle)
     featurise = Featuriser(read_tokenizer(bundle.tokenizer_path), bundle.input, bundle.tokens)
@@ -111,23 +115,23 @@ def test_company_does_not_change_a_score(engine: EngineName, tiny_bundle: Path, 
         assert np.abs(again - among[index]).max() <= 1e-5
 
 
+@needs_openvino
 def test_every_dynamic_product_is_restored(tiny_bundle: Path) -> None:
-    openvino = pytest.importorskip("openvino")
     onnx = pytest.importorskip("onnx")
-    from wusum.inference.openvino_engine import restore_products
+    from wusum.inference.openvino_engine import import_openvino, restore_products
 
     path = tiny_bundle / "model.onnx"
     dynamic = [node for node in onnx.load(path).graph.node if node.op_type == "MatMulInteger"]
-    model = openvino.Core().read_model(path)
+    model = import_openvino().Core().read_model(path)
     assert restore_products(model) == len(dynamic) > 0
     assert restore_products(model) == 0
     kinds = {node.get_type_name() for node in model.get_ops()}
     assert not kinds & {"Round", "ReduceMax"}
 
 
+@needs_openvino
 def test_restored_products_are_those_of_the_weights(tiny_bundle: Path, tmp_path: Path) -> None:
     """Against ONNX Runtime on the same 8-bit weights without any rounding of activations."""
-    pytest.importorskip("openvino")
     onnx = pytest.importorskip("onnx")
     bundle = open_bundle(tiny_bundle)
     exact = tmp_path / "exact.onnx"

@@ -21,8 +21,10 @@ from hypothesis import strategies as st
 
 from wusum.inference import Article, Tagger, html_page, tag_command
 from wusum.inference.bundle import MANIFEST, open_bundle
+from wusum.inference.cleaner import clean_page, keep_lines
 from wusum.inference.formats_bytes import MAX_BYTES
 from wusum.inference.html_page import PageReader
+from wusum.inference.language import language_note
 from wusum.labels import WusumError
 
 from .hostile import STORY, VALUES, MarkingTagger, Place, inputs, marks
@@ -71,7 +73,7 @@ def pages() -> Iterator[PageReader]:
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
     deadline=None,
-    max_examples=int(os.environ.get("N", "60")),
+    max_examples=60,
 )
 def test_every_sane_article_is_tagged_once_and_in_order_and_every_hostile_one_accounted_for(
     tmp_path_factory: pytest.TempPathFactory,
@@ -313,6 +315,37 @@ def test_what_is_no_article_is_one_sentence(tagger: Tagger, given: Any) -> None:
         tagger.predict([STORY, given, STORY])
     assert "\n" not in str(caught.value)
     assert "expected a string" in str(caught.value)
+
+
+_VOWELLED = "قَالَ الرَّئِيسُ إِنَّ بِلَادَهُ تُرَحِّبُ بِالِاتِّفَاقِ فِي جِنِيفَ، وَأَضَافَ أَنَّ اللِّقَاءَ كَانَ مُفِيدًا بَعْدَ عَامٍ مِنَ الْخِلَافِ عَلَى الْحُدُودِ. "
+
+
+@pytest.mark.parametrize(
+    "dressed",
+    [
+        _VOWELLED * 3,
+        "".join(char + "ـ" * char.isalpha() for char in STORY * 3),
+        "\u202e".join(STORY * 3),
+        (STORY * 3)
+        .replace("في", "\ufed3\ufef2")
+        .replace("إن", "\ufe87\ufee5")
+        .replace("كانت", "\ufedb\ufe8e\ufee7\ufe96"),
+    ],
+    ids=["vowelled", "stretched", "marks of direction", "presentation forms"],
+)
+def test_arabic_in_odd_dress_is_still_arabic(dressed: str) -> None:
+    assert language_note(dressed) is None
+
+
+def test_a_text_of_too_many_lines_to_tell_apart_is_kept_whole() -> None:
+    text = "\r\n \0" + "ا\r\n\r\n" * 20_001 + "\0 \r\n"
+    page = clean_page(text)
+    assert (page.title, page.title_span, page.dropped, page.total) == (None, None, 0, 20_002)
+    ((start, end),) = page.line_spans
+    assert text[start:end] == page.body
+    assert page.body.split() == ["ا"] * 20_001
+    assert sum(keep_lines(text.splitlines())) == page.total
+    assert clean_page("\0\n" * 30_000 + STORY).body == STORY
 
 
 @pytest.fixture(scope="module")

@@ -10,15 +10,15 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import cast
 
 import pytest
 
 from wusum.inference import Tagger
-from wusum.inference.engine import ENGINES, EngineName
+from wusum.inference.engine import EngineName
 from wusum.labels import WusumError
 
-PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}
+from .engine_choice import each_engine
+
 LINKS = Path(__file__).resolve().parents[2] / ".types"
 HANG = 900  # seconds; a machine may be slow, but not so slow
 ARTICLE = {"text": "قال وزير الخارجية الروسي إن بلاده مستعدة للحوار مع الولايات المتحدة بشأن وقف إطلاق النار في سوريا."}
@@ -65,18 +65,13 @@ print("parent", tagger.predict(article) == expected, flush=True)
 """
 
 
-@pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest) -> EngineName:
-    pytest.importorskip(PACKAGES[request.param])
-    return cast(EngineName, request.param)
-
-
 @pytest.fixture
 def copied(tiny_bundle: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@each_engine
 def test_forked_children_tag_and_end(engine: EngineName, tiny_bundle: Path) -> None:
     command = [sys.executable, "-c", FORKS, str(tiny_bundle), engine, ARTICLE["text"]]
     environment = os.environ | {"PYTHONPATH": str(LINKS)}
@@ -86,6 +81,7 @@ def test_forked_children_tag_and_end(engine: EngineName, tiny_bundle: Path) -> N
 
 
 @pytest.mark.parametrize("change", ["removed", "replaced"])
+@each_engine
 def test_a_forked_child_refuses_another_model(
     engine: EngineName, copied: Path, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +102,7 @@ def test_a_forked_child_refuses_another_model(
     assert "load the Tagger again" in str(caught.value)
 
 
+@each_engine
 def test_a_pickle_holds_the_path_and_the_settings(engine: EngineName, copied: Path) -> None:
     tagger = Tagger.load(copied, threads=1, engine=engine)
     scoring = dataclasses.replace(tagger.bundle.scoring, thresholds=(0.999,) * len(tagger.taxonomy))

@@ -6,25 +6,19 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, cast
-
-import pytest
+from typing import Any
 
 from wusum.inference import Article, Tagger
 from wusum.inference.bundle import open_bundle
-from wusum.inference.engine import ENGINES, EngineName, open_engine
+from wusum.inference.engine import EngineName, open_engine
 from wusum.inference.features import Featuriser, read_tokenizer
 
-PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}
+from .engine_choice import each_engine
+
 WORKERS = 8
 
 
-@pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest) -> EngineName:
-    pytest.importorskip(PACKAGES[request.param])
-    return cast(EngineName, request.param)
-
-
+@each_engine
 def test_threads_share_a_tagger(engine: EngineName, tiny_bundle: Path, samples: list[dict[str, Any]]) -> None:
     articles = [Article(row["text"], row["title"], row["id"]) for row in samples]
     tagger = Tagger.load(tiny_bundle, threads=2, engine=engine)
@@ -40,6 +34,7 @@ def test_threads_share_a_tagger(engine: EngineName, tiny_bundle: Path, samples: 
         assert all(pool.map(work, range(WORKERS), timeout=300))
 
 
+@each_engine
 def test_the_interpreter_is_free_while_the_engine_computes(engine: EngineName, tiny_bundle: Path) -> None:
     bundle = open_bundle(tiny_bundle)
     featurise = Featuriser(read_tokenizer(bundle.tokenizer_path), bundle.input, bundle.tokens)
