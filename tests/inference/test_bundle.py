@@ -31,6 +31,14 @@ def test_a_whole_bundle_opens(bundle: Path) -> None:
     opened = open_bundle(bundle)
     assert set(opened.thresholds) == set(opened.taxonomy.ids)
     assert opened.input.window == 64
+    assert opened.scoring.curves is not None
+    assert len(opened.scoring.curves) == len(opened.taxonomy)
+    assert [one["asked"] for one in opened.training["dev"]["min_precision"]] == [0.8, 0.85, 0.9, 0.95]
+
+
+def test_a_bundle_of_an_older_version_has_no_precision_curves(bundle: Path) -> None:
+    edit(bundle, lambda m: m.pop("precision"))
+    assert open_bundle(bundle).scoring.curves is None
 
 
 def test_a_bundle_that_gives_one_label_needs_no_thresholds(bundle: Path) -> None:

@@ -98,7 +98,7 @@ def test_a_configuration_is_what_its_name_says_and_has_no_key_that_accelerate_ig
 
     config = load_config_from_file(str(CONFIGS / f"{name}.yaml"))  # refuses unknown keys, but for those of FSDP
     assert (config.distributed_type.value, config.num_machines, config.num_processes) == PROMISED[name]
-    assert config.mixed_precision.value == "no"  # else it would speak against the recipe's own precision
+    assert config.mixed_precision == "no"  # else it would speak against the recipe's own precision
     options = {option for action in launch_command_parser()._actions for option in action.option_strings}
     sharding = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text(encoding="utf-8")).get("fsdp_config", {})
     assert {f"--{key}" for key in sharding} <= options

@@ -18,7 +18,7 @@ from transformers import EvalPrediction, TrainerState  # noqa: E402
 
 from wusum.inference.cli import main  # noqa: E402
 from wusum.labels import WusumError, load_taxonomy  # noqa: E402
-from wusum.training import checkpoints, pipeline, trainer  # noqa: E402
+from wusum.training import arguments, checkpoints, pipeline, trainer  # noqa: E402
 from wusum.training.adapters import merge_adapters  # noqa: E402
 from wusum.training.batches import LengthGroupedSampler  # noqa: E402
 from wusum.training.callbacks import SaveWithinEpoch  # noqa: E402
@@ -233,7 +233,7 @@ def test_blanks_fill_the_last_batch_and_teach_nothing(once: ModuleType) -> None:
 def test_slow_bf16_is_told(
     tune: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(trainer, "has_bf16", lambda device: False)
+    monkeypatch.setattr(arguments, "has_bf16", lambda device: False)
     tune(tmp_path / "run", epochs=1, precision="bf16")
     assert "optimisation.precision: this cpu has no bf16 instructions; fp32 is faster here" in capsys.readouterr().err
 
