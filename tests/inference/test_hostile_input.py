@@ -278,7 +278,7 @@ def tagger(tiny_bundle: Path) -> Tagger:
     return Tagger.load(tiny_bundle, threads=1)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(VALUES, st.none() | VALUES, st.sampled_from(["page", "mapping", "article"]), st.booleans())
 @example("ا", None, "page", True)
 def test_any_text_gives_a_prediction_or_one_sentence(
