@@ -232,7 +232,7 @@ def _told_in_a_line(where: str) -> Iterator[None]:
         causes = list(_causes(fault))
         own = next((cause for cause in causes if type(cause).__module__.startswith("wusum.")), None)
         if own is not None:
-            raise WusumError(str(own)) from fault
+            raise WusumError(str(own).split("\n")[0]) from fault  # below, Ray tells of its own settings
         if any(isinstance(cause, RayActorError) for cause in causes):
             told = "a worker cannot be kept alive; expected the memory to suffice for all of them"
             raise WusumError(f"{where}: {told}; use fewer, then run again with --resume") from fault

@@ -20,6 +20,8 @@ from wusum.inference.prediction import Prediction
 from .tag_runs import StubTagger, packed
 
 STORY = "اجتمع الوزراء يوم الاثنين في جنيف لبحث الأزمة، وقال الوزير إن المحادثات كانت مفيدة وإنها ستستمر غدا."
+MEGABYTE = 1024  # in the unit in which the system tells peaks of memory
+_CPU_SECONDS = 120  # guards against hanging; of the processor, not of the clock, because other work may run beside
 _MARK = re.compile(r"sane-\d+")
 _DEEP = "[" * 3000 + "]" * 3000
 
@@ -261,3 +263,10 @@ def _parquet(rows: Sequence[Row]) -> tuple[bytes, list[int]]:
 def marks(rows: Iterable[dict[str, Any]]) -> list[str]:
     """The marks that the rows of an output note, in their order."""
     return [mark for row in rows for mark in _MARK.findall(str(row["notes"]))]
+
+
+def limit_time() -> None:
+    """Let the system end this process after so much work; for a process that has just been started."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))

@@ -211,12 +211,14 @@ def test_a_job_over_lost_connections_is_complete(
     server: int, samples: list[dict[str, Any]], tiny_bundle: Path, tmp_path: Path
 ) -> None:
     ray = pytest.importorskip("ray")
-    rows = [row | {"id": f"{row['id']}#{part}"} for part in range(4) for row in samples]
-    half = len(rows) // 2
-    for name, part in (("a", rows[:half]), ("b", rows[half:])):
-        data = b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in part)
-        _put(server, f"news/job/{name}.jsonl", data)
-    proxy = CuttingProxy(server, 1, 60_000)
+    rows = []
+    for part in range(4):
+        copies = [row | {"id": f"{row['id']}#{part}"} for row in samples]
+        data = b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in copies)
+        assert len(data) < 60_000  # half of all connections carry a whole file
+        _put(server, f"news/job/{part}.jsonl", data)
+        rows += copies
+    proxy = CuttingProxy(server, 1, 120_000)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_worker_niceness", "0")
@@ -228,7 +230,7 @@ def test_a_job_over_lost_connections_is_complete(
         finally:
             ray.shutdown()
     assert done == RayTally(len(rows), 0)
-    assert proxy.cuts >= 3
+    assert proxy.cuts >= 1
     proxy.close()
     tagger = Tagger.load(tiny_bundle, threads=1)
     found = pq.read_table("news/tags", filesystem=_direct(server)).to_pylist()
