@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,30 +12,15 @@ from typing import Any, TypeVar, get_args, get_type_hints
 from ..labels import Taxonomy, load_taxonomy
 from ..labels.errors import WusumError
 from .features import InputConfig, SpecialTokens
+from .manifest import MANIFEST, file_sha256, read_manifest
 from .normalise import get_recipe
 from .scoring import PRECISIONS, Scoring, Task
 
-FORMAT = 2
 Section = TypeVar("Section")
-MANIFEST = "bundle.json"
 MODEL = "model.onnx"
 TOKENIZER = "tokenizer.json"
 TAXONOMY = "taxonomy.yaml"
 SERVING_FILES = (MODEL, TOKENIZER, TAXONOMY)
-_FIELDS = {
-    "format": int,
-    "name": str,
-    "version": str,
-    "created": str,
-    "licence": str,
-    "input": dict,
-    "tokens": dict,
-    "task": str,
-    "calibration": dict,
-    "thresholds": dict,
-    "training": dict,
-    "files": dict,
-}
 
 
 @dataclass(frozen=True)
@@ -87,25 +70,20 @@ def embedded_bundle() -> Path:
     return Path(str(resources.files("wusum.inference"))) / "default"
 
 
-def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file, in hexadecimal."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
 def open_bundle(folder: Path) -> Bundle:
     """Open a bundle folder.
 
     Raises:
-        WusumError: a file that serving needs is missing, the hash of any file differs, the format is another one, a
-            field is missing, the normalisation recipe is unknown, or a label has no threshold or no calibration.
+        WusumError: a file that serving needs is missing, the hash of any file, the manifest's own too, differs, the
+            format is another one, a field is missing, the normalisation recipe is unknown, or a label has no threshold
+            or no calibration.
 
     Example:
         >>> open_bundle(embedded_bundle()).taxonomy.ids[0]  # doctest: +SKIP
         'counter_isis'
     """
     where = folder / MANIFEST
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder)
     files = _check_files(folder, manifest["files"])
     config = _read_section(InputConfig, manifest["input"], f"{where}:input")
     tokens = _read_section(SpecialTokens, manifest["tokens"], f"{where}:tokens")
@@ -127,27 +105,6 @@ def _read_section(kind: type[Section], values: Mapping[str, Any], where: str) ->
         if type(value) is not expected:
             raise WusumError(f"{where}:{name}: {value!r}, expected {expected.__name__}; the bundle is damaged")
     return kind(**values)
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    where = folder / MANIFEST
-    if not where.is_file():
-        raise WusumError(f"{where}: not found, expected a bundle folder as `wusum train` writes it; check the name")
-    try:
-        manifest = json.loads(where.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as fault:
-        raise WusumError(f"{where}: not JSON ({fault}); copy or train the bundle again") from fault
-    if not isinstance(manifest, dict):
-        raise WusumError(f"{where}: expected a JSON object; copy or train the bundle again")
-    if isinstance(manifest.get("format"), int) and manifest["format"] > FORMAT:
-        raise WusumError(f"{where}:format: {manifest['format']} is newer than {FORMAT}; upgrade wusum to read it")
-    if isinstance(manifest.get("format"), int) and manifest["format"] < FORMAT:
-        found = f"{manifest['format']}, written by an older wusum, expected {FORMAT}"
-        raise WusumError(f"{where}:format: {found}; train the bundle again, or read it with the wusum that wrote it")
-    for field, kind in _FIELDS.items():
-        if not isinstance(manifest.get(field), kind):
-            raise WusumError(f"{where}:{field}: missing or not of type {kind.__name__}; the bundle is damaged")
-    return manifest
 
 
 def _check_files(folder: Path, hashes: Mapping[str, Any]) -> frozenset[str]:

@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..labels.errors import WusumError
-from .bundle import MANIFEST, SERVING_FILES, Bundle, _read_manifest, embedded_bundle, open_bundle
+from .bundle import SERVING_FILES, Bundle, embedded_bundle, open_bundle
 from .hub import Wanted, cached_repository, fetch, is_commit, is_offline, remember
+from .manifest import MANIFEST, read_manifest
 
 _REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 _SUFFIX = re.compile(r"\.[A-Za-z]+$")  # of a file (model.onnx); what follows the dot of a version has digits (news-1.5)
@@ -94,7 +95,7 @@ def _fetch_bundle(name: str, offline: bool) -> Path:
 def _files(folder: Path) -> tuple[str, ...]:
     """Return the files of a bundle that tagging may need, by its manifest."""
     with _telling_what_to_delete(folder):
-        hashes = _read_manifest(folder)["files"]
+        hashes = read_manifest(folder)["files"]
         strange = [name for name in hashes if not re.fullmatch(r"\w[\w.-]*", name)]  # each is taken for a pattern
         if strange:
             raise WusumError(f"{folder / MANIFEST}:files: {strange[0]!r} is no plain file name; the bundle is damaged")

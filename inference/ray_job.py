@@ -92,8 +92,8 @@ def tag_with_ray(
     except ModuleNotFoundError as fault:
         told = f"--engine ray needs the package {fault.name}; install it: pip install 'wusum[ray]'"
         raise WusumError(told) from fault
-    from .bundle import MANIFEST, file_sha256
     from .bundle_source import load_bundle
+    from .manifest import MANIFEST, file_sha256
     from .ray_blocks import BlockOptions, has_dates
     from .ray_output import RayOutput
     from .ray_sources import find_stored

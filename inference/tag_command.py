@@ -152,7 +152,8 @@ def _finder(arguments: Namespace) -> Callable[[], Iterator[Source | Rejected]]:
 
 def _identity(arguments: Namespace, load: Callable[[], Loaded]) -> dict[str, Any]:
     """Return all that decides about the output, besides the input, by the names under which messages tell of it."""
-    from .bundle import MANIFEST, embedded_bundle, file_sha256
+    from .bundle import embedded_bundle
+    from .manifest import MANIFEST, file_sha256
 
     try:
         version = importlib.metadata.version("wusum")

@@ -16,13 +16,14 @@ import numpy.typing as npt
 from ..labels import Taxonomy
 from ..labels.errors import WusumError
 from .article import Article
-from .bundle import MANIFEST, Bundle, file_sha256, open_bundle
+from .bundle import Bundle, open_bundle
 from .bundle_source import load_bundle
 from .cleaner import CleanPage, clean_page
 from .engine import EngineName, available_cores, open_engine
 from .evidence import EvidenceFinder, Passage, field_passages, page_passages
 from .features import Features, Featuriser, read_tokenizer
 from .language import language_note
+from .manifest import MANIFEST, file_sha256
 from .prediction import Prediction
 from .scoring import Scoring
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -19,9 +18,10 @@ from rich.console import Console
 from safetensors import SafetensorError
 from tokenizers import Tokenizer
 
-from ..inference.bundle import FORMAT, MANIFEST, MODEL, TAXONOMY, TOKENIZER, file_sha256, open_bundle
+from ..inference.bundle import MODEL, TAXONOMY, TOKENIZER, open_bundle
 from ..inference.engine import OnnxEngine
 from ..inference.features import Features, SpecialTokens
+from ..inference.manifest import FORMAT, file_sha256, write_manifest
 from ..inference.scoring import Scoring, Task
 from ..labels.errors import WusumError
 from ..labels.taxonomy import PACKAGED_TAXONOMY
@@ -157,7 +157,7 @@ def _fill(trained: Trained, folder: Path) -> dict[str, Any]:
     report = make_report(trained, manifest, judgement.served)
     write_card(folder, manifest, report)
     manifest["files"] = {path.name: file_sha256(path) for path in sorted(folder.iterdir())}
-    (folder / MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    write_manifest(folder, manifest)
     return report
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..inference.bundle import MANIFEST, Bundle, file_sha256
+from ..inference.bundle import Bundle
 from ..inference.engine import OnnxEngine
 from ..inference.features import Featuriser, read_tokenizer
 from ..inference.language import language_note
+from ..inference.manifest import MANIFEST, file_sha256
 from ..inference.progress import say
 from ..labels import Taxonomy, load_taxonomy
 from ..labels.errors import WusumError

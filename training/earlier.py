@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..inference.bundle import MANIFEST, Bundle, open_bundle
+from ..inference.bundle import Bundle, open_bundle
+from ..inference.manifest import MANIFEST
 from ..inference.progress import say
 from .data import LabelledArticle
 from .device import is_main_process

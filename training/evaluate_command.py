@@ -176,7 +176,7 @@ def _write_report(
 
 
 def _facts(tagger: Tagger, split: str | None, path: Path, data_hash: str, result: Evaluation) -> dict[str, Any]:
-    from ..inference.bundle import MANIFEST, file_sha256
+    from ..inference.manifest import MANIFEST, file_sha256
 
     overall = result.intervals["overall"]
     return {

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ..inference.bundle import file_sha256
+from ..inference.manifest import file_sha256
 from ..labels import Taxonomy, load_taxonomy
 from ..labels.errors import WusumError
 from .config import TrainConfig

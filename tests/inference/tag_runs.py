@@ -81,7 +81,8 @@ def tag(capsys: Capture, *argv: str | Path) -> tuple[int, list[dict[str, Any]], 
     out, err = capsys.readouterr()
     lines = err.splitlines()
     assert all(line.startswith("wusum: ") for line in lines), err
-    return code, [json.loads(line) for line in out.splitlines()], lines
+    rows = out.removesuffix("\n").split("\n") if out else []  # str.splitlines parts lines at U+0085 too
+    return code, [json.loads(row) for row in rows], lines
 
 
 def refused(capsys: Capture, *argv: str | Path) -> str:
@@ -155,5 +156,5 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
         data = pytest.importorskip("zstandard").ZstdDecompressor().decompressobj().decompress(data)
     text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
     if ".jsonl" in path.name:
-        return [json.loads(line) for line in text.splitlines()]
+        return [json.loads(line) for line in text.encode().splitlines()]
     return list(csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if ".tsv" in path.name else ","))

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from wusum.inference.bundle import MANIFEST, embedded_bundle, file_sha256, open_bundle
+from wusum.inference.bundle import embedded_bundle, open_bundle
+from wusum.inference.manifest import FORMAT, MANIFEST, file_sha256, write_manifest
 from wusum.labels import WusumError, load_taxonomy
 
 
@@ -20,7 +21,7 @@ def bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
 def edit(bundle: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     manifest = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
     change(manifest)
-    (bundle / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    write_manifest(bundle, manifest)
 
 
 def one_scale(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -99,7 +100,7 @@ def test_a_missing_file_is_refused(bundle: Path, name: str) -> None:
             "precision: 'counter_isis' is not expected",
         ),
         (lambda m: m["files"].update({"../model.onnx": "0"}), "'../model.onnx' is no plain file name"),
-        (lambda m: m.update(format=1), "1, written by an older wusum, expected 2; train the bundle again"),
+        (lambda m: m.update(format=1), f"1, written by an older wusum, expected {FORMAT}; train the bundle again"),
         (lambda m: m["input"].update(recipe="unheard-of"), "unheard-of"),
         (lambda m: m["input"].update(surprise=1), "surprise"),
         (lambda m: m.update(format=99), "99 is newer"),

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wusum.inference import tag_command
-from wusum.inference.bundle import MANIFEST, open_bundle
+from wusum.inference.bundle import open_bundle
+from wusum.inference.manifest import MANIFEST
 from wusum.labels import WusumError
 
 from .hostile import STORY
@@ -64,22 +65,11 @@ def test_a_flipped_bit_in_a_file_of_a_bundle_is_told_with_its_name(
     assert fault_of(copied) is None
 
 
-MANIFEST_TESTS = settings(max_examples=100, deadline=None)
-
-
-@MANIFEST_TESTS
+@settings(max_examples=200, deadline=None)
 @given(PLACES, BITS)
-def test_a_flipped_bit_in_a_manifest_is_told_in_one_sentence_or_gives_a_bundle(
+def test_a_flipped_bit_in_a_manifest_is_told_in_one_sentence_or_changes_nothing(
     copied: Path, place: float, bit: int
 ) -> None:
-    with flipped(copied / MANIFEST, place, bit):
-        fault_of(copied)
-
-
-@pytest.mark.xfail(strict=True, reason="a manifest has no checksum of its own: a changed digit of a number goes unseen")
-@MANIFEST_TESTS
-@given(PLACES, BITS)
-def test_a_flipped_bit_in_a_manifest_changes_nothing_unseen(copied: Path, place: float, bit: int) -> None:
     whole = open_bundle(copied)
     with flipped(copied / MANIFEST, place, bit):
         if fault_of(copied) is None:

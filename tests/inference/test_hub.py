@@ -15,8 +15,9 @@ import pytest
 
 from wusum.inference import Tagger, cli
 from wusum.inference import hub as hub_module
-from wusum.inference.bundle import MANIFEST, MODEL, SERVING_FILES, TAXONOMY, TOKENIZER, embedded_bundle
+from wusum.inference.bundle import MODEL, SERVING_FILES, TAXONOMY, TOKENIZER, embedded_bundle
 from wusum.inference.bundle_source import find_bundle, load_bundle
+from wusum.inference.manifest import MANIFEST, seal
 from wusum.labels.errors import WusumError
 
 from ..fake_hub import COMMIT, REPOSITORY, HubState, running_hub
@@ -36,7 +37,7 @@ def bundle_files(model: bytes = b"a model") -> dict[str, bytes]:
     }
     manifest = json.loads((embedded_bundle() / MANIFEST).read_bytes())
     manifest["files"] = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    return files | {MANIFEST: json.dumps(manifest).encode(), "notes.txt": b"not of the bundle"}
+    return files | {MANIFEST: json.dumps(seal(manifest)).encode(), "notes.txt": b"not of the bundle"}
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ def test_what_is_no_bundle_is_refused_before_more_is_fetched(hub: HubState, mani
 def test_a_manifest_cannot_name_what_is_no_plain_file(hub: HubState, name: str) -> None:
     manifest = json.loads(hub.files[MANIFEST])
     manifest["files"][name] = "0" * 64
-    hub.files[MANIFEST] = json.dumps(manifest).encode()
+    hub.files[MANIFEST] = json.dumps(seal(manifest)).encode()
     assert "is no plain file name" in refusal(REPOSITORY)
     assert hub.fetched == {MANIFEST}
 

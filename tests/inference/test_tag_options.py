@@ -13,6 +13,7 @@ import pytest
 from wusum.inference import cli, job, tag_command, tagger
 from wusum.inference.choice import Choice
 from wusum.inference.engine import Engine, EngineName
+from wusum.inference.manifest import write_manifest
 from wusum.inference.prediction import Prediction
 
 from .tag_runs import LOAD_TAGGER, Capture, keys, refused, run, tag
@@ -101,7 +102,7 @@ def with_curves(bundle: Path, folder: Path, change: Callable[[dict[str, Any]], A
     copy = Path(shutil.copytree(bundle, folder / "bundle"))
     manifest = json.loads((copy / "bundle.json").read_text("utf-8"))
     change(manifest)
-    (copy / "bundle.json").write_text(json.dumps(manifest), encoding="utf-8")
+    write_manifest(copy, manifest)
     return copy
 
 

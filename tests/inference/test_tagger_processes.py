@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import pickle
 import shutil
@@ -15,6 +14,7 @@ import pytest
 
 from wusum.inference import Tagger
 from wusum.inference.engine import EngineName
+from wusum.inference.manifest import read_manifest, write_manifest
 from wusum.labels import WusumError
 
 from .engine_choice import each_engine
@@ -140,8 +140,7 @@ def test_a_pickle_whose_folder_is_gone_is_one_sentence(copied: Path) -> None:
 
 def test_a_pickle_of_another_bundle_is_refused(copied: Path) -> None:
     tagger = Tagger.load(copied, threads=1)
-    manifest = json.loads((copied / "bundle.json").read_text(encoding="utf-8"))
-    (copied / "bundle.json").write_text(json.dumps(manifest | {"version": "9.9.9"}), encoding="utf-8")
+    write_manifest(copied, read_manifest(copied) | {"version": "9.9.9"})
     dumped = pickle.dumps(tagger)  # of what was loaded, not of what lies there now
     with pytest.raises(WusumError, match="changed since the Tagger was pickled"):
         pickle.loads(dumped)

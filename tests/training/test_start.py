@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import yaml
 
-from wusum.inference.bundle import file_sha256, open_bundle
+from wusum.inference.bundle import open_bundle
+from wusum.inference.manifest import file_sha256, read_manifest, write_manifest
 from wusum.labels import Taxonomy, WusumError, load_taxonomy
 from wusum.labels.taxonomy import PACKAGED_TAXONOMY
 
@@ -65,10 +66,10 @@ def copied(tiny_bundle: Path, tmp_path: Path) -> Path:
 
 def rehash(bundle: Path, **recipe: Any) -> None:
     """Make a changed bundle whole again; ``recipe`` are changes of the model section that it tells of."""
-    manifest = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
+    manifest = read_manifest(bundle)
     manifest["files"] = {path.name: file_sha256(path) for path in bundle.iterdir() if path.name != "bundle.json"}
     manifest["training"]["recipe"]["model"].update(recipe)
-    (bundle / "bundle.json").write_text(json.dumps(manifest), encoding="utf-8")
+    write_manifest(bundle, manifest)
 
 
 def test_the_same_scheme_gives_the_same_network(
