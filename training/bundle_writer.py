@@ -66,6 +66,7 @@ class Trained:
         material: the articles themselves.
         config: the recipe.
         curve: the learning curve, as :func:`~wusum.training.checkpoints.read_curve` gives it.
+        averaged: sha256 of the manifests of the bundles whose weights' mean the network is, if it is one.
     """
 
     model: ArticleTagger
@@ -77,6 +78,7 @@ class Trained:
     material: Material
     config: TrainConfig
     curve: Sequence[Mapping[str, float]]
+    averaged: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -236,6 +238,7 @@ def describe(trained: Trained, scoring: Scoring, dev: dict[str, Any]) -> dict[st
         "training": {
             "encoder": config.model.encoder,
             "recipe": asdict(config),
+            "averaged": list(trained.averaged),
             "articles": len(material.train),
             "soft_articles": len(trained.train) - len(material.train),
             "train_sha256": data_sha256(material.train),

@@ -37,6 +37,7 @@ MANIFEST: dict[str, Any] = {
     "input": {"recipe": "arabert-v02", "prefix": "", "max_chars": 2400, "window": 256, "max_windows": 5},
     "training": {
         "encoder": "some/encoder",
+        "averaged": [],
         "recipe": {"model": {"keep_layers": [0, 2], "start": None}, "export": {"precision": "int8"}},
         "articles": 1234,
         "soft_articles": 0,
