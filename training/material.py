@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ..inference.manifest import file_sha256
 from ..labels import Taxonomy, load_taxonomy
 from ..labels.errors import WusumError
+from ..labels.fingerprint import text_hash
 from .config import TrainConfig
 from .data import LabelledArticle, read_labelled, require_single
 from .device import is_main_process, wait_for_all
@@ -103,8 +104,8 @@ def _read_soft_labels(
     if config.data.soft_weight <= 0:
         raise WusumError(f"data.soft_weight: {config.data.soft_weight}, expected more than 0; or set data.soft to null")
     articles, targets = read_soft(Path(config.data.soft), taxonomy)
-    held = {article.id for article in dev}
-    leaked = [article.id for article in articles if article.id in held]
+    ids, texts = {article.id for article in dev}, {text_hash(article.text) for article in dev}
+    leaked = [article.id for article in articles if article.id in ids or text_hash(article.text) in texts]
     if leaked:
         found = f"{len(leaked)} of its articles are in dev (first: {leaked[0]})"
         raise WusumError(f"{config.data.soft}: {found}; take them out, or run `wusum distil` with this split")

@@ -20,15 +20,16 @@ def test_soft_labels_of_dev_articles_are_refused(tiny_recipe: list[str], tmp_pat
     soft = tmp_path / "soft.jsonl"
     soften = replace(config, data=replace(config.data, soft=str(soft)))
 
-    def write(name: str) -> None:
-        row = {"id": name, "title": None, "text": "نص", "scores": {material.taxonomy.ids[0]: 0.5}}
+    def write(name: str, text: str = "نص") -> None:
+        row = {"id": name, "title": None, "text": text, "scores": {material.taxonomy.ids[0]: 0.5}}
         soft.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
 
     write("another")
     assert len(read_material(soften).learned) == len(material.train) + 1
-    write(material.dev[0].id)
-    with pytest.raises(WusumError, match=r"soft\.jsonl: 1 of its articles are in dev"):
-        read_material(soften)
+    for name, text in ((material.dev[0].id, "نص"), ("renamed", material.dev[0].text)):
+        write(name, text)
+        with pytest.raises(WusumError, match=r"soft\.jsonl: 1 of its articles are in dev"):
+            read_material(soften)
 
 
 def test_another_order_of_the_labels_is_other_data(tiny_recipe: list[str], tmp_path: Path) -> None:
