@@ -1,0 +1,53 @@
+"""The embedded model is built stage by stage, and a stage that is done is not done again."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from wusum.training import rebuild
+from wusum.training.config import load_config
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
+    """Stages that only write down how they are called, and leave their result."""
+    monkeypatch.chdir(tmp_path)
+    results = {tuple(stage.arguments): stage.result for stage in rebuild.stages(["a.jsonl"])}
+    calls: list[list[str]] = []
+
+    def run(argv: Sequence[str], check: bool) -> SimpleNamespace:
+        calls.append(list(argv[1:]))
+        results[tuple(argv[1:])].mkdir(parents=True)
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(rebuild.subprocess, "run", run)
+    return calls
+
+
+def test_what_is_missing_is_made_in_order_and_only_once(
+    called: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = rebuild.stages(["a.jsonl"])
+    plan[2].result.mkdir(parents=True)
+    assert rebuild.main(["a.jsonl"]) == 0
+    assert called == [list(stage.arguments) for stage in (*plan[:2], *plan[3:])]
+    assert f"stage 3 of {len(plan)}: runs/pretrain/encoder is there" in capsys.readouterr().err
+    called.clear()
+    assert rebuild.main(["a.jsonl"]) == 0
+    assert called == []
+
+
+def test_a_stage_that_fails_ends_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert rebuild.main(["no-such-corpus.jsonl"]) == 2  # `wusum labels join` says so itself
+    assert not (tmp_path / "data").exists()
+
+
+def test_the_recipes_of_all_runs_are_sound() -> None:
+    for stage in rebuild.stages(["a.jsonl"]):
+        if "train" in stage.arguments:
+            options = stage.arguments[stage.arguments.index("configs/default.yaml") + 1 :]
+            recipe = Path(__file__).resolve().parents[2] / "configs" / "default.yaml"
+            assert Path(load_config(recipe, options).output, "bundle") == stage.result

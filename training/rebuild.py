@@ -1,0 +1,71 @@
+"""Builds the embedded model anew, stage by stage: ``python -m wusum.training.rebuild KHALEEJ ANTCORPUS``.
+
+From the repository's root, with the texts of both corpora as JSON lines (also .gz and .xz). A stage whose result is there is passed over,
+and one that was stopped goes on from its last checkpoint, so the same command is called again until all is done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..inference.progress import say
+
+_WUSUM = ("-c", "from wusum.inference.cli import main; raise SystemExit(main())")
+_ENCODER = ("model.encoder=runs/pretrain/encoder", "model.keep_layers=null")
+_RUNS = {  # what each run has of its own
+    "runs/seed-0": (),
+    "runs/balanced-1": ("optimisation.seed=1", "optimisation.loss.kind=balanced", "optimisation.loss.beta=0.99"),
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: where its result lies, and the arguments of Python that make it."""
+
+    result: Path
+    arguments: Sequence[str]
+
+
+def stages(corpora: Sequence[str]) -> list[Stage]:
+    """Return the stages in their order.
+
+    Example:
+        >>> [stage.result.as_posix() for stage in stages(["khaleej.jsonl.xz"])][-1]
+        'runs/default/bundle'
+    """
+    news = "data/news.jsonl"
+    recipe = ("configs/default.yaml", *_ENCODER)
+    return [
+        Stage(Path("data/gold/train.jsonl"), (*_WUSUM, "labels", "join", *corpora, "-o", "data/gold")),
+        Stage(Path(news), ("-m", "wusum.training.news_draw", *corpora, "-o", news)),
+        Stage(Path("runs/pretrain/encoder"), (*_WUSUM, "pretrain", "configs/pretrain.yaml")),
+        *(Stage(Path(run, "bundle"), (*_WUSUM, "train", *recipe, *own, f"output={run}")) for run, own in _RUNS.items()),
+        Stage(Path("runs/default/bundle"), (*_WUSUM, "average", *recipe, "--runs", *_RUNS)),
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run what is not done yet; return the exit code of the stage that failed, or 0."""
+    parser = argparse.ArgumentParser(prog="python -m wusum.training.rebuild", description=__doc__)
+    parser.add_argument("corpora", nargs="+", metavar="CORPUS", help="JSON lines, also .gz and .xz")
+    given = parser.parse_args(argv)
+    plan = stages(given.corpora)
+    for number, stage in enumerate(plan, 1):
+        if stage.result.exists():
+            say(f"stage {number} of {len(plan)}: {stage.result} is there")
+            continue
+        say(f"stage {number} of {len(plan)}: {stage.result}")
+        code = subprocess.run([sys.executable, *stage.arguments], check=False).returncode
+        if code:
+            say(f"stage {number} ended with exit code {code}; mend what it said and call the same command again")
+            return code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
