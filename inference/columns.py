@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -15,7 +16,9 @@ from .record import Record
 from .rejected import Place, Rejected, shown
 
 Clean = Literal["auto", "always", "never"]
+TOO_LONG = "over 2 MB; expected one article a line; split it or drop it"
 TAG_COLUMNS = ("topics", "actors", "scores", "notes", "evidence")
+_LIKE_A_TAG = re.compile(rf"(input_)*({'|'.join(TAG_COLUMNS)})")
 _DEEPEST = 50  # levels in a column that is kept; Python's own JSON reader takes what its writer cannot give back
 
 
@@ -81,17 +84,21 @@ def to_record(row: Mapping[str, Any], own: Mapping[str, Any], place: Place, opti
 def kept(own: Mapping[str, Any], place: Place) -> Mapping[str, Any]:
     """Return the input's own columns as they stand in the output: those named like a tag's get ``input_`` in front.
 
+    So do those that are called that already, so that no two columns, here or in another row, come under one name.
+
     Raises:
         Rejected: a column is nested too deeply.
 
     Example:
         >>> kept({"year": 2016, "topics": "war"}, Place("a.csv", 2))
         {'year': 2016, 'input_topics': 'war'}
+        >>> kept({"topics": "war", "input_topics": "peace"}, Place("a.csv", 2))
+        {'input_topics': 'war', 'input_input_topics': 'peace'}
     """
     deep = next((name for name, value in own.items() if _is_deep(value)), None)
     if deep is not None:
         raise Rejected(place, f"nested over {_DEEPEST} levels deep; expected a flat value; drop it", shown(deep)[:30])
-    return {f"input_{name}" if name in TAG_COLUMNS else name: value for name, value in own.items()}
+    return {f"input_{name}" if _LIKE_A_TAG.fullmatch(name) else name: value for name, value in own.items()}
 
 
 def _is_deep(value: object) -> bool:
@@ -148,7 +155,7 @@ def _string(row: Mapping[str, Any], name: str, place: Place) -> str | None:
         reason = f"half a surrogate pair at character {fault.start}; expected text; mend the \\u escape"
         raise Rejected(place, reason, name) from None
     if size > MAX_BYTES:
-        raise Rejected(place, "over 2 MB; expected one article a line; split it or drop it", name)
+        raise Rejected(place, TOO_LONG, name)
     return value
 
 

@@ -14,7 +14,7 @@ from .sources import Source
 
 MAX_BYTES = 2_000_000  # of one article; a longer "article" is a dump in the wrong place
 _CHUNK = 1 << 16
-_ZSTD_STEP = 1 << 10  # four bytes of zstd can stand for 128 KB
+_ZSTD_STEP = 1 << 7  # four bytes of zstd can stand for 128 KB
 _ZSTD_WINDOW = 1 << 27
 _GZIP, _ZSTD = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd"
 _MAX_CONTROL_SHARE = 0.1
@@ -129,16 +129,22 @@ def _as_utf8(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 def peek(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
     """Return what comes up to the first character that is no white space, and the whole stream again."""
-    return _start(chunks, lambda head: bool(head.removeprefix(codecs.BOM_UTF8).strip()) or len(head) > MAX_BYTES)
+    head = bytearray()
+    for chunk in chunks:
+        head += chunk
+        # The whole head is looked at only behind a chunk that is not blank: there may be millions of blank ones.
+        if len(head) > MAX_BYTES or (chunk.strip() and head.removeprefix(codecs.BOM_UTF8).strip()):
+            break
+    return bytes(head), itertools.chain([bytes(head)], chunks) if head else chunks
 
 
 def read_whole(chunks: Iterable[bytes], place: Place) -> bytes:
     """Return the content of a file that holds one article; raises Rejected where it is over 2 MB, or empty."""
     data = bytearray()
     for chunk in chunks:
-        data += chunk
-        if len(data) > MAX_BYTES:
+        if len(data) + len(chunk) > MAX_BYTES:
             raise Rejected(place, "over 2 MB; expected one article; put many into a .jsonl file, one a line")
+        data += chunk
     if not data:
         raise Rejected(place, "empty; expected the text of an article; drop it or fill it")
     return bytes(data)
@@ -159,11 +165,11 @@ def lines(chunks: Iterable[bytes]) -> Iterator[bytes | None]:
                 yield None if over else bytes(line)
                 line.clear()
                 over = False
-            if not over:
-                line += piece
-                over = len(line) > MAX_BYTES
+            over = over or len(line) + len(piece) > MAX_BYTES
             if over:
                 line.clear()
+            else:
+                line += piece
     if over or line:
         yield None if over else bytes(line)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -9,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from .columns import ReadOptions, check_header, to_record
 from .formats_bytes import MAX_BYTES, decode, lines
 from .record import Record
-from .rejected import Place, Rejected
+from .rejected import Place, Rejected, shown
 from .sources import Source
 
 _DELIMITERS = ",;\t|"
@@ -26,7 +27,7 @@ def read_csv(chunks: Iterable[bytes], source: Source, options: ReadOptions) -> I
         >>> next(read_csv([b"id;text\n", b"x;a\n"], Source("a.csv"), ReadOptions())).key
         {'id': 'x'}
     """
-    csv.field_size_limit(max(csv.field_size_limit(), MAX_BYTES))  # the rows are bounded by _Feed already
+    csv.field_size_limit(max(csv.field_size_limit(), 2 * MAX_BYTES))  # the rows are bounded by _Feed already
     feed = _Feed(lines(chunks), source.path)
     try:
         feed.begin()
@@ -49,7 +50,8 @@ def read_csv(chunks: Iterable[bytes], source: Source, options: ReadOptions) -> I
                 yield _read_row(cells, header, place, options)
         except csv.Error as error:
             lost = feed.go_back()
-            yield Rejected(place, f"not a row of CSV ({error}){lost}; expected each quote closed or doubled; mend it")
+            told = f"not a row of CSV ({shown(str(error))}){lost}"  # it may name a tab
+            yield Rejected(place, f"{told}; expected each quote closed or doubled; mend it")
         except _NoLine as fault:
             yield Rejected(fault.place, fault.reason + feed.go_back())
         except Rejected as fault:
@@ -66,22 +68,28 @@ class _Feed:
     def __init__(self, found: Iterator[bytes | None], path: str) -> None:
         self._found = found
         self._path = path
-        self._number = 0
-        self._row: list[tuple[int, bytes | None]] = []
-        self._again: deque[tuple[int, bytes | None]] = deque()
+        self._first = 1
+        self._row: list[bytes | None] = []  # nothing beside the lines: a row may have two million empty ones
+        self._again: deque[bytes | None] = deque()
         self._size = 0
         self._patience = _MOST_AGAIN
 
     def begin(self) -> int:
-        """Begin a row and return the number of its first line."""
+        """Begin a row behind lines that are empty, of which there may be millions; return the number of its first."""
+        self._first += len(self._row)
         self._row, self._size = [], 0
-        return self._again[0][0] if self._again else self._number + 1
+        with contextlib.suppress(StopIteration):
+            while (line := self._line()) in (b"", b"\r"):
+                self._first += 1
+            self._again.appendleft(line)
+        return self._first
 
     def go_back(self) -> str:
         """Let the next row begin behind the first line of this one; return what to tell where it cannot any more."""
         self._patience -= self._size
         if self._patience > 0:
-            self._again.extendleft(reversed(self._row[1:]))
+            while len(self._row) > 1:
+                self._again.appendleft(self._row.pop())
             return ""
         return f", and the {len(self._row) - 1:,} lines behind it are passed over" if len(self._row) > 1 else ""
 
@@ -89,19 +97,19 @@ class _Feed:
         return self
 
     def __next__(self) -> str:
-        if not self._again:
-            self._again.append((self._number + 1, next(self._found)))
-            self._number += 1
-        self._row.append(self._again.popleft())
-        line = self._row[-1][1]
-        self._size += MAX_BYTES + 1 if line is None else len(line)
-        if line is None or self._size > MAX_BYTES:
-            advice = "expected one article a row; look for a quote that is not closed"
-            raise _NoLine(Place(self._path, self._row[0][0]), f"a row over 2 MB; {advice}")
+        line = self._line()
+        self._row.append(line)
+        self._size += 1 + (MAX_BYTES if line is None else len(line))
+        place = Place(self._path, self._first)
+        if line is None or self._size > MAX_BYTES + 1:  # the end of the last line does not count
+            raise _NoLine(place, "a row over 2 MB; expected one article a row; look for a quote that is not closed")
         try:
-            return decode(line, Place(self._path, self._row[0][0]), "byte of the line") + "\n"
+            return decode(line, place, "byte of the line") + "\n"
         except Rejected as fault:
             raise _NoLine(fault.place, fault.reason) from None
+
+    def _line(self) -> bytes | None:
+        return self._again.popleft() if self._again else next(self._found)
 
 
 def _read_header(line: str, source: Source, options: ReadOptions) -> tuple[str, list[str]]:

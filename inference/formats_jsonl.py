@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from .columns import ReadOptions, kind, to_record
+from .columns import TOO_LONG, ReadOptions, kind, to_record
 from .formats_bytes import decode, lines
 from .record import Record
 from .rejected import Place, Rejected
@@ -36,7 +36,7 @@ def read_json_lines(chunks: Iterable[bytes], source: Source, options: ReadOption
 
 def _read_line(line: bytes | None, place: Place, options: ReadOptions) -> Record:
     if line is None:
-        raise Rejected(place, "over 2 MB; expected one article a line; split it or drop it")
+        raise Rejected(place, TOO_LONG)
     row = _parse(decode(line.removeprefix(codecs.BOM_UTF8), place, "byte of the line"), place)
     return to_record(row, row, place, options)
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from .columns import ReadOptions, check_header, to_record
-from .formats_bytes import missing
+from .columns import TOO_LONG, ReadOptions, check_header, to_record
+from .formats_bytes import MAX_BYTES, missing
 from .record import Record
-from .rejected import STDIN, Place, Rejected
+from .rejected import STDIN, Place, Rejected, shown
 from .sources import Source, file_size
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
-_MAX_ROWS = 32
-_BATCH_BYTES = 1 << 22
 _BUFFER = 1 << 16
+_FRAME = 1 << 10  # what Arrow may need beside a value itself
+_PATIENCE = 50_000_000_000  # bytes of values too long: a file of 2 KB can stand for hours of them
 
 
 def read_parquet(source: Source, options: ReadOptions) -> Iterator[Record | Rejected]:
@@ -40,13 +40,28 @@ def read_parquet(source: Source, options: ReadOptions) -> Iterator[Record | Reje
         except (pa.ArrowException, OSError) as fault:
             raise _damaged(source.place, fault) from None
         names = _wanted(file.schema_arrow, source.place, options)
-        row = 0
+        row, patience = 0, _PATIENCE
         for group in range(file.num_row_groups):
-            yield from _read_group(file, group, names, row, source, options)
+            for item in _read_group(file, group, names, row, source, options):
+                if isinstance(item, _TooLong):
+                    patience -= item.size
+                    if patience < 0:
+                        told = "so many are, that the rows behind it are passed over"
+                        yield Rejected(item.place, f"{item.reason}; {told}")
+                        return
+                yield item
             row += file.metadata.row_group(group).num_rows
             source.taken = file_size(source.path) * row // max(1, file.metadata.num_rows)
         if not row:
             yield Rejected(source.place, "no rows; expected one article a row; drop it or fill it")
+
+
+class _TooLong(Rejected):
+    """A value that is over 2 MB."""
+
+    def __init__(self, place: Place, field: str, size: int) -> None:
+        super().__init__(place, TOO_LONG, field)
+        self.size = size
 
 
 def _damaged(place: Place, fault: Exception) -> Rejected:
@@ -75,34 +90,36 @@ def _read_group(
 ) -> Iterator[Record | Rejected]:
     import pyarrow as pa
 
-    size = file.metadata.row_group(group)
-    # Values of the usual size come many at a time, large ones one by one.
-    rows = max(1, min(_MAX_ROWS, _BATCH_BYTES * size.num_rows // max(1, size.total_byte_size)))
-    done = 0
+    rows, done = file.metadata.row_group(group).num_rows, 0
     try:
-        for batch in file.iter_batches(rows, row_groups=[group], columns=names, use_threads=False):
-            for index in range(batch.num_rows):
-                done += 1
-                yield _read_row(batch, index, Place(source.path, row + done), options)
+        # One by one: where a long value of a dictionary stands in many rows, two of them are twice as large already.
+        for batch in file.iter_batches(1, row_groups=[group], columns=names, use_threads=False):
+            done += 1
+            item = _read_row(batch, Place(source.path, row + done), options)
+            del batch  # it is out of memory when the next one comes
+            yield item
     except (pa.ArrowException, OSError) as fault:
-        reason = f"damaged Parquet from this row on, {size.num_rows - done} rows lost ({_first_line(fault)})"
+        reason = f"damaged Parquet from this row on, {rows - done} rows lost ({_first_line(fault)})"
         yield Rejected(Place(source.path, row + done + 1), f"{reason}; expected a whole file; copy it again")
 
 
-def _read_row(batch: pa.RecordBatch, index: int, place: Place, options: ReadOptions) -> Record | Rejected:
+def _read_row(batch: pa.RecordBatch, place: Place, options: ReadOptions) -> Record | Rejected:
     import pyarrow as pa
 
     columns = options.columns
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if (size := _size(column)) > MAX_BYTES + _FRAME:
+            return _TooLong(place, shown(name)[:30], size)
     try:
         row = {
-            name: _value(batch.column(name)[index])
+            name: _value(batch.column(name)[0])
             for name in (columns.text, columns.title, columns.id)
             if name in batch.schema.names
         }
         own = {}
         if options.keep:
             for name, column in zip(batch.schema.names, batch.columns, strict=True):
-                value = column[index]
+                value = column[0]
                 # Other types stay Arrow's own, so that Parquet gets back exactly what it gave.
                 own[name] = _value(value) if _is_text(value.type) or not value.is_valid else value
         return to_record(row, own, place, options)
@@ -112,6 +129,13 @@ def _read_row(batch: pa.RecordBatch, index: int, place: Place, options: ReadOpti
         return Rejected(place, f"cannot be read ({_first_line(fault)}); mend it or drop the row")
     except Rejected as fault:
         return fault.bare()
+
+
+def _size(column: pa.Array) -> int:
+    """Return how many bytes a column of one row takes; what else its dictionary holds does not count."""
+    if hasattr(column, "dictionary"):
+        return 0 if column.null_count else int(column.dictionary.slice(column.indices[0].as_py(), 1).nbytes)
+    return int(column.nbytes)
 
 
 def _value(value: pa.Scalar) -> Any:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
 MAX_SECONDS = 10.0  # a page of a news site takes a twentieth
-_START_SECONDS = 60.0
+# Ends only a process that hangs: one that fails closes its pipe at once, and on a busy machine a start takes minutes.
+_START_SECONDS = 600.0
 _MAX_TAGS = 50_000
 _MAX_MEMORY = 1 << 30
 _CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w-]{1,40})""", re.IGNORECASE)

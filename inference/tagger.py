@@ -21,7 +21,7 @@ from .bundle_source import load_bundle
 from .cleaner import CleanPage, clean_page
 from .engine import EngineName, available_cores, open_engine
 from .evidence import EvidenceFinder, Passage, field_passages, page_passages
-from .features import Features, Featuriser, read_tokenizer
+from .features import MAX_TITLE_CHARS, Features, Featuriser, read_tokenizer
 from .language import language_note
 from .manifest import MANIFEST, file_sha256
 from .prediction import Prediction
@@ -121,11 +121,17 @@ class Tagger:
         """
         if isinstance(articles, str | Mapping | Article):
             return self._predict_one(articles, evidence)
-        return list(self.stream(articles, evidence=evidence))
+        return [self._predict_one(article, evidence) for article in _several(articles)]
 
     def stream(self, articles: Iterable[TaggerInput], *, evidence: bool = False) -> Iterator[Prediction]:
-        """Tag articles one after the other in constant memory."""
-        return (self._predict_one(article, evidence) for article in articles)
+        """Tag articles one after the other in constant memory.
+
+        Raises:
+            WusumError: ``articles`` is one article, or none; and while it runs, as :meth:`predict`.
+        """
+        if isinstance(articles, str | Mapping | Article):
+            raise WusumError(f"expected an iterable of articles, got one {type(articles).__name__}; use predict for it")
+        return (self._predict_one(article, evidence) for article in _several(articles))
 
     @overload
     async def apredict(  # type: ignore[overload-overlap]  # a str is one article
@@ -150,7 +156,7 @@ class Tagger:
         """
         if isinstance(articles, str | Mapping | Article):
             return await self._in_a_thread(articles, evidence)
-        return [await self._in_a_thread(article, evidence) for article in articles]
+        return [await self._in_a_thread(article, evidence) for article in _several(articles)]
 
     async def _in_a_thread(self, given: TaggerInput, evidence: bool) -> Prediction:
         gate = self._gates.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self._side_by_side))
@@ -164,7 +170,9 @@ class Tagger:
         article, notes, page = _as_article(given)
         if not article.text.strip() and not (article.title or "").strip():
             return self._without_labels(article, [*notes, "empty text; no label given"], evidence)
-        doubt = language_note(f"{article.title or ''}\n{article.text}")
+        # Only what the model reads of both fields: junk that is cut off must not speak for the rest.
+        read = self.bundle.input.max_chars
+        doubt = language_note(f"{(article.title or '')[:MAX_TITLE_CHARS]}\n{article.text[:read]}")
         if doubt is not None:
             return self._without_labels(article, [*notes, doubt], evidence)
         features = self._featurise(article)
@@ -196,6 +204,16 @@ class Tagger:
     def _without_labels(self, article: Article, notes: list[str], evidence: bool) -> Prediction:
         scores = dict.fromkeys(self.taxonomy.ids, 0.0)
         return Prediction((), (), scores, tuple(notes), article.id, evidence={} if evidence else None)
+
+
+def _several(given: Iterable[TaggerInput]) -> Iterator[TaggerInput]:
+    try:
+        if not isinstance(given, bytes | bytearray):
+            return iter(given)
+    except TypeError:
+        pass
+    expected = "expected a string, an Article or a mapping with 'text', or an iterable of these"
+    raise WusumError(f"{expected}, got {type(given).__name__}")
 
 
 def _as_article(given: TaggerInput) -> tuple[Article, list[str], CleanPage | None]:

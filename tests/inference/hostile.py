@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -263,6 +264,23 @@ def _parquet(rows: Sequence[Row]) -> tuple[bytes, list[int]]:
 def marks(rows: Iterable[dict[str, Any]]) -> list[str]:
     """The marks that the rows of an output note, in their order."""
     return [mark for row in rows for mark in _MARK.findall(str(row["notes"]))]
+
+
+_SMALL = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[2:])
+with open(sys.argv[1], "w") as file:
+    file.write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
+sys.exit(code)
+"""
+
+
+def from_a_small_process(argv: Sequence[str], peak: Path) -> list[str]:
+    """Return a command line that runs another and writes its peak of memory, in kilobytes, into a file.
+
+    A new process begins with the peak of the one that starts it, and the one that runs the tests is large.
+    """
+    return [sys.executable, "-c", _SMALL, str(peak), *argv]
 
 
 def limit_time() -> None:

@@ -6,7 +6,6 @@ import contextlib
 import csv
 import io
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from wusum.inference import html_page, tag_command
 from wusum.inference.formats_bytes import MAX_BYTES
 from wusum.inference.html_page import PageReader
 
-from .hostile import MEGABYTE, STORY, MarkingTagger, Place, inputs, limit_time, marks
+from .hostile import MEGABYTE, STORY, MarkingTagger, Place, from_a_small_process, inputs, limit_time, marks
 from .tag_runs import LOAD_TAGGER, Capture, driver, packed, rows_of, run, use_stub
 
 pytest.importorskip("resource")
@@ -73,8 +72,7 @@ def test_every_sane_article_is_tagged_once_and_in_order_and_every_hostile_one_ac
 ) -> None:
     use_stub(monkeypatch, MarkingTagger())
     monkeypatch.setattr(tag_command, "PageReader", lambda: contextlib.nullcontext(pages))
-    for name in ("MAX_SECONDS", "_START_SECONDS"):  # the machine may be busy
-        monkeypatch.setattr(html_page, name, 600.0)
+    monkeypatch.setattr(html_page, "MAX_SECONDS", 600.0)  # the machine may be busy
     folder = tmp_path_factory.mktemp("hostile")
     given = inputs(data.draw, folder)
     monkeypatch.setattr(sys, "stdin", _Input(b"".join(each.content for each in given)))
@@ -109,7 +107,7 @@ def test_every_sane_article_is_tagged_once_and_in_order_and_every_hostile_one_ac
         assert len(rows) - len(sane) + len(faults) == len(hostile)
     for fault in faults:
         assert set(fault) == {"file", "line", "reason"}
-        assert fault["reason"].replace("\t", " ").isprintable()
+        assert fault["reason"].isprintable()
         assert 10 < len(fault["reason"]) < 500
 
 
@@ -181,13 +179,11 @@ def peak_of_tagging(folder: Path, size: int) -> tuple[int, list[str], list[str]]
     line = json.dumps({"text": f"sane-99 {STORY}"})
     (folder / "stdin").write_text(f'{line}\n{{"text": "{big}"}}\n{line}', encoding="utf-8")
     target = folder / "tags.jsonl"
-    argv = [*driver(), *map(str, paths), "-", "-o", str(target)]
-    with (folder / "stdin").open("rb") as stdin, (folder / "err").open("wb") as err:
-        process = subprocess.Popen(argv, stdin=stdin, stderr=err, preexec_fn=limit_time)
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == (1 if size > MAX_BYTES else 0), (folder / "err").read_text(encoding="utf-8")
-    return usage.ru_maxrss, marks(written(target)), [fault["reason"] for fault in rejected(target)]
+    argv = from_a_small_process([*driver(), *map(str, paths), "-", "-o", str(target)], folder / "peak")
+    with (folder / "stdin").open("rb") as stdin:
+        done = subprocess.run(argv, stdin=stdin, stderr=subprocess.PIPE, check=False, preexec_fn=limit_time)
+    assert done.returncode == (1 if size > MAX_BYTES else 0), done.stderr.decode()
+    return int((folder / "peak").read_text()), marks(written(target)), [fault["reason"] for fault in rejected(target)]
 
 
 def test_fields_of_50_mb_take_bounded_memory_and_cost_no_neighbour(tmp_path: Path) -> None:
@@ -197,4 +193,32 @@ def test_fields_of_50_mb_take_bounded_memory_and_cost_no_neighbour(tmp_path: Pat
     assert found == sane
     assert len(faults) == 10
     assert all("over 2 MB" in reason for reason in faults)
-    assert peak - usual < 400 * MEGABYTE
+    assert peak - usual < 200 * MEGABYTE  # Arrow needs a page of Parquet whole, and what it stands for
+
+
+_PEAK = """
+import sys
+sys.path[:] = {path!r}
+from wusum.inference.columns import ReadOptions
+from wusum.inference.readers import read_records
+from wusum.inference.sources import Source
+for path in sys.argv[1:]:
+    faults = [str(item) for item in read_records(Source(path), ReadOptions()) if "over 2 MB" in str(item)]
+    assert len(faults) == 1, (path, faults)
+"""
+
+
+def test_a_field_of_50_mb_that_can_be_streamed_is_never_whole_in_memory(tmp_path: Path) -> None:
+    begins = {"a.jsonl": '{"text": "', "a.csv": "text\n", "a.tsv": "text\n", "a.txt": "", "a.html": "<html>"}
+    peak, peaks = tmp_path / "peak", []
+    for size in (MAX_BYTES + 1, 50_000_000):
+        paths = []
+        for name, begin in begins.items():
+            for packing in ("", ".gz", ".zst"):
+                paths.append(tmp_path / f"{size}{name}{packing}")
+                paths[-1].write_bytes(packed(begin.encode() + b"x" * size, packing))
+        argv = from_a_small_process([sys.executable, "-c", _PEAK.format(path=sys.path), *map(str, paths)], peak)
+        done = subprocess.run(argv, capture_output=True, check=False, preexec_fn=limit_time, encoding="utf-8")
+        assert done.returncode == 0, done.stderr
+        peaks.append(int(peak.read_text()))
+    assert peaks[1] - peaks[0] < 20 * MEGABYTE

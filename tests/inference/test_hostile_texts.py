@@ -18,7 +18,7 @@ from wusum.inference.cleaner import clean_page, keep_lines
 from wusum.inference.language import language_note
 from wusum.labels import WusumError
 
-from .hostile import MEGABYTE, STORY, VALUES, limit_time
+from .hostile import MEGABYTE, STORY, VALUES, from_a_small_process, limit_time
 
 pytest.importorskip("resource")
 
@@ -66,9 +66,9 @@ print(json.dumps([before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, no
 """
 
 
-def test_hostile_texts_of_megabytes_are_noted_in_linear_time_and_bounded_memory() -> None:
+def test_hostile_texts_of_megabytes_are_noted_in_linear_time_and_bounded_memory(tmp_path: Path) -> None:
     code = _DIRECT.format(path=sys.path, story=STORY, sources=list(_LARGE))
-    argv = [sys.executable, "-c", code]
+    argv = from_a_small_process([sys.executable, "-c", code], tmp_path / "peak")
     done = subprocess.run(
         argv, capture_output=True, check=False, timeout=_CLOCK_SECONDS, preexec_fn=limit_time, encoding="utf-8"
     )

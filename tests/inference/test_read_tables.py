@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from wusum.inference import formats_csv
+from wusum.inference import formats_csv, formats_parquet
 from wusum.inference.article import Article
 from wusum.inference.columns import Columns, ReadOptions
 from wusum.inference.formats_bytes import MAX_BYTES
@@ -119,6 +119,33 @@ def test_a_bad_row_of_csv_costs_itself_and_no_later_one(tmp_path: Path, bad: str
     assert expected in faults[0].reason
 
 
+def test_the_reason_of_a_bad_row_holds_no_raw_tab(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text('id\ttext\n1\ta\n2\t"a"b\n', encoding="utf-8")
+    _, fault = read(path)
+    assert isinstance(fault, Rejected)
+    assert "('\\t' expected after '\"')" in fault.reason
+    assert fault.reason.isprintable()
+
+
+def test_a_row_of_very_many_tiny_lines_is_over_the_limit_and_takes_little_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 100_000
+    monkeypatch.setattr(formats_csv, "MAX_BYTES", most)
+    path = tmp_path / "a.csv"
+    path.write_text(f'id,text\n1,"{"a" * (most - 4)}"\n2,"' + "\n" * most + '"\n3,b\n\n', encoding="utf-8")
+    tracemalloc.start()
+    items = read(path)
+    assert tracemalloc.get_traced_memory()[1] < 30 * most
+    tracemalloc.stop()
+    assert [item.key["id"] for item in items if isinstance(item, Record)] == ["1", "3"]
+    faults = [item for item in items if isinstance(item, Rejected)]
+    assert [fault.place.line for fault in faults] == [3, most + 3]
+    assert faults[0].reason.startswith("a row over 2 MB")
+    assert faults[1].reason.startswith("not a row of CSV (unexpected end of data)")
+
+
 def test_a_row_of_50_mb_is_passed_over_in_constant_memory(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     with path.open("wb") as file:
@@ -159,6 +186,48 @@ def test_parquet_with_50_mb_in_one_field_is_read_around_it(tmp_path: Path) -> No
     assert isinstance(first, Record)
     assert isinstance(last, Record)
     assert "text: over 2 MB" in str(fault)
+
+
+@pytest.mark.parametrize("known_as_dictionary", [False, True])
+def test_a_long_value_of_a_dictionary_costs_its_rows_and_is_never_in_memory_many_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known_as_dictionary: bool
+) -> None:
+    path = tmp_path / "a.parquet"
+    values = pa.DictionaryArray.from_arrays(pa.array([0, *[1] * 60, 2, None], pa.int32()), ["x", "y" * 10_000_000, "z"])
+    table = pa.table({"id": [str(i) for i in range(63)], "text": values, "n": list(range(63))})
+    pq.write_table(table, path, compression="zstd", store_schema=known_as_dictionary)
+    assert path.stat().st_size < 10_000
+    pool = pa.proxy_memory_pool(pa.default_memory_pool())
+    usual = pa.default_memory_pool()
+    pa.set_memory_pool(pool)
+    try:
+        for keep in (False, True):
+            first, *faults, last, missing = read(path, ReadOptions(keep=keep))
+            assert isinstance(first, Record)
+            assert isinstance(last, Record)
+            assert (first.article, last.article) == (Article("x", None, "0"), Article("z", None, "61"))
+            assert [str(fault) for fault in faults] == [
+                f"{path}:{row}:text: over 2 MB; expected one article a line; split it or drop it"
+                for row in range(2, 62)
+            ]
+            assert "text: missing" in str(missing)
+    finally:
+        pa.set_memory_pool(usual)
+    assert pool.max_memory() < 70_000_000  # plain text in 32 rows takes 320 MB
+    monkeypatch.setattr(formats_parquet, "_PATIENCE", 100_000_000)
+    items = read(path)
+    assert len(items) == 11
+    assert "so many are, that the rows behind it are passed over" in str(items[-1])
+
+
+def test_a_long_value_in_a_column_that_is_kept_costs_its_row(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    columns = {"n": ["a", "b" * (MAX_BYTES + 2000)], "m": [["a"], ["b"]], "text": ["x", "y"]}
+    pq.write_table(pa.table(columns), path)
+    assert articles(path) == [Article("x"), Article("y")]
+    first, fault = read(path, ReadOptions(keep=True))
+    assert isinstance(first, Record)
+    assert str(fault).startswith(f"{path}:2:n: over 2 MB")
 
 
 def test_clean_says_what_is_a_page(tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import os
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +23,8 @@ from wusum.inference.readers import read_records
 from wusum.inference.record import Record
 from wusum.inference.rejected import Rejected, shown
 from wusum.inference.sources import Source
+
+from .hostile import limit_time
 
 PAGE = "لقاء في جنيف\nاجتمع الوزراء يوم الاثنين."
 
@@ -210,6 +215,26 @@ def test_memory_stays_bounded_however_long_a_line_is(monkeypatch: pytest.MonkeyP
     assert isinstance(record, Record)
     assert record.article == Article("b")
     assert peak < 5 * MAX_BYTES
+
+
+_PEEK = """
+import sys
+sys.path[:] = {path!r}
+from wusum.inference.formats_bytes import peek
+blank = 1_900_000
+head, chunks = peek(iter([{mark!r}, *[b" "] * blank, b"a", b"b"]))
+assert head == {mark!r} + b" " * blank + b"a"
+assert b"".join(chunks) == head + b"b"
+assert len(peek(iter([b" "] * 3_000_000))[0]) == 2_000_001
+"""
+
+
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8])
+def test_a_beginning_in_millions_of_blank_pieces_is_read_in_linear_time(mark: bytes) -> None:
+    pytest.importorskip("resource")
+    argv = [sys.executable, "-c", _PEEK.format(path=sys.path, mark=mark)]
+    done = subprocess.run(argv, capture_output=True, check=False, preexec_fn=limit_time)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_page_too_long_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:

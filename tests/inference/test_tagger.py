@@ -1,8 +1,10 @@
 """predict(): shapes, order, notes, and the same scores alone and in company."""
 
+import asyncio
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +16,7 @@ from tokenizers import Tokenizer
 
 from wusum.inference import Article, Prediction, Tagger, predict
 from wusum.inference.engine import OnnxEngine
-from wusum.inference.features import Featuriser
+from wusum.inference.features import MAX_TITLE_CHARS, Featuriser
 from wusum.inference.scoring import Scoring
 from wusum.labels import WusumError
 
@@ -116,6 +118,36 @@ def test_wrong_input_is_one_sentence(tagger: Tagger, given: object) -> None:
     with pytest.raises(WusumError) as caught:
         tagger.predict([given])  # type: ignore[list-item]
     assert "expected a string" in str(caught.value)
+
+
+@pytest.mark.parametrize("given", [None, 7, b"\xd9\x86", object()], ids=lambda given: type(given).__name__)
+def test_neither_an_article_nor_several_is_one_sentence(tagger: Tagger, given: Any) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: tagger.predict(given),
+        lambda: tagger.stream(given),
+        lambda: asyncio.run(tagger.apredict(given)),
+    ]
+    for call in calls:
+        with pytest.raises(WusumError) as caught:
+            call()
+        expected = "expected a string, an Article or a mapping with 'text', or an iterable of these"
+        assert str(caught.value) == f"{expected}, got {type(given).__name__}"
+
+
+@pytest.mark.parametrize("given", [TEXT, {"text": TEXT}, Article(TEXT)], ids=lambda given: type(given).__name__)
+def test_a_stream_of_one_article_is_not_one_of_its_parts(tagger: Tagger, given: Any) -> None:
+    with pytest.raises(WusumError, match=r"expected an iterable of articles, got one .*; use predict for it"):
+        tagger.stream(given)
+
+
+def test_only_what_is_read_of_an_article_tells_its_language(tagger: Tagger) -> None:
+    junk = "Lorem ipsum dolor sit amet. " * 300
+    text = TEXT * 5
+    assert "not Arabic" not in " ".join(tagger.predict(Article(text, junk)).notes)
+    assert tagger.predict(Article(text, junk)).scores == tagger.predict(Article(text, junk[:MAX_TITLE_CHARS])).scores
+    read = tagger.bundle.input.max_chars
+    assert "not Arabic" in tagger.predict(Article((junk * 2)[:read] + TEXT * 100)).notes[-1]
+    assert "no letters to read" in tagger.predict(Article(" " * read + TEXT)).notes[-1]
 
 
 def test_embedded_model_by_function() -> None:
