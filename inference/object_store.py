@@ -21,7 +21,6 @@ from pyarrow.fs import (
 )
 
 from ..labels.errors import WusumError
-from .checkpoint import sync_folder
 from .formats_output import write_new
 from .rejected import shown
 
@@ -157,16 +156,19 @@ class OutputFolder:
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file, in the place of an earlier one of this name; raises StoreFault."""
+
+        def fill(file: IO[bytes]) -> None:
+            file.write(data)
+
         store, path = self._open(name)
         try:
             if isinstance(store, LocalFileSystem):
                 target = Path(path)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                write_new(target, functools.partial(_write_all, data))
-                sync_folder(target.parent)
+                write_new(target, fill)
                 return
             with store.open_output_stream(path, compression=None) as file:  # a store shows an object when it is closed
-                file.write(data)
+                fill(file)
         except (ArrowException, OSError) as fault:
             raise store_fault(self.where, fault) from fault
 
@@ -192,7 +194,3 @@ class OutputFolder:
     def _open(self, name: str) -> tuple[FileSystem, str]:
         store, path = open_store(self._address)
         return store, f"{path}/{name}" if name else path
-
-
-def _write_all(data: bytes, file: IO[bytes]) -> None:
-    file.write(data)

@@ -21,9 +21,9 @@ from .readers import Position, read_records
 from .record import Record
 from .rejected import Place, Rejected
 from .tagger import Tagger
-from .writers import Row
+from .writers import Row, to_row
 
-_MAX_CHARACTERS = 8_000_000
+_MAX_CHARACTERS = 32_000_000  # of a block, which a worker holds
 _LOOKED_AT = 100  # articles, to learn whether they have dates
 _ITEM = pa.struct(
     [
@@ -72,11 +72,9 @@ def block_name(file: int, number: int) -> str:
 
 
 def has_dates(source: StoredSource, options: BlockOptions) -> bool:
-    """Whether the first article that can be read has a date."""
-    for item in itertools.islice(options.read(source), _LOOKED_AT):
-        if isinstance(item, Record):
-            return _date(item, options.date_column) is not None
-    return False
+    """Whether one of the first articles has a date."""
+    first = itertools.islice(options.read(source), _LOOKED_AT)
+    return any(isinstance(item, Record) and _date(item, options.date_column) is not None for item in first)
 
 
 def read_blocks(files: pa.Table, options: BlockOptions) -> Iterator[pa.Table]:
@@ -153,20 +151,35 @@ def _from_item(item: dict[str, Any], file: str) -> Record | Rejected:
     identity = item["id"]
     key = {"path": place.key} if identity is None else {"id": identity}
     article = item["text"] if item["is_page"] else Article(item["text"], item["title"], identity)
-    return Record(article, key, place, {"date": item["date"]})
+    return Record(article, key, place, key | {"date": item["date"]})
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """How a worker tags.
+
+    Attributes:
+        bundle: folder of the model, the same on every machine.
+        threads: of a worker, and cores that Ray reserves for it.
+        min_precision: as of :meth:`Tagger.require_precision`.
+        choice: which tags are told.
+    """
+
+    bundle: Path
+    threads: int
+    min_precision: float | None
+    choice: Choice
 
 
 class TagBlocks:
     """A worker of Ray Data: holds one tagger, and tags and writes block after block."""
 
-    def __init__(
-        self, bundle: Path, threads: int, min_precision: float | None, choice: Choice, output: RayOutput
-    ) -> None:
-        """Load the model with ``threads`` threads, the number of cores that Ray reserves for the worker."""
-        self._tagger = Tagger.load(bundle, threads=threads)
-        if min_precision is not None:
-            self._tagger.require_precision(min_precision)
-        self._choice = choice
+    def __init__(self, options: WorkerOptions, output: RayOutput) -> None:
+        """Load the model."""
+        self._tagger = Tagger.load(options.bundle, threads=options.threads)
+        if options.min_precision is not None:
+            self._tagger.require_precision(options.min_precision)
+        self._choice = options.choice
         self._output = output
 
     def __call__(self, blocks: pa.Table) -> pa.Table:
@@ -183,9 +196,6 @@ class TagBlocks:
                 if isinstance(tagged, Rejected):
                     faults.append(tagged)
                 else:
-                    tags = self._choice.apply(tagged.prediction).to_dict()
-                    rows.append(
-                        {**tags, "id": None, "path": None, **(tagged.record.columns or {}), **tagged.record.key}
-                    )
+                    rows.append(to_row(tagged.record, self._choice.apply(tagged.prediction)))
             self._output.commit(block["name"], rows, faults, last=block["last"])
         return blocks.select(["name"])

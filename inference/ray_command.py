@@ -26,6 +26,8 @@ def run_on_ray(arguments: Namespace) -> int:
             raise WusumError(
                 f"tag: --{name.replace('_', '-')} does not go with --engine ray; expected none; leave it out"
             )
+    if arguments.format != "auto":
+        raise WusumError("tag: --format tells the form of standard output; --engine ray writes Parquet; leave it out")
     if arguments.output in (None, STDIN):
         raise WusumError("tag: --engine ray writes a folder of Parquet; expected its name or address; add -o")
     try:

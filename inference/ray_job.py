@@ -14,13 +14,13 @@ from .choice import Choice
 from .columns import Clean, Columns
 
 if TYPE_CHECKING:
-    from .ray_blocks import BlockOptions
+    from .ray_blocks import BlockOptions, WorkerOptions
     from .ray_output import Done, Partition, RayOutput
     from .ray_sources import StoredSource
 
-_ROW_BYTES = (
-    1 << 10
-)  # less than a row, which is a block of ours: Ray would gather small ones and give them to one worker
+# Less than a row, which is a block of ours: Ray would gather small ones and give them to one worker.
+_ROW_BYTES = 1 << 10
+_SLOWEST = 5.0  # seconds for an article, by far: a worker that tags is not to be taken for one that cannot
 
 
 class RayTally(NamedTuple):
@@ -59,7 +59,7 @@ def tag_with_ray(
     environment variable ``RAY_ADDRESS``, else on the cores of this machine. Every machine must reach inputs, output
     and bundle under the same names.
 
-    Where the first article has a date, the rows go into folders ``date=...``, those without one into
+    Where one of the first 100 articles has a date, the rows go into folders ``date=...``, those without one into
     ``date=__HIVE_DEFAULT_PARTITION__``; a block makes a file in each, so by ``day`` sort the input by date.
     Columns of the output: id (as text) or path, topics, actors, scores, notes. ``OUTPUT/_rejected`` holds, as JSON
     lines, what could not be tagged, with file, line and reason. ``OUTPUT/_SUCCESS`` appears when all is there.
@@ -76,12 +76,14 @@ def tag_with_ray(
         threads_per_worker: threads, and reserved cores, of a worker.
         partition_by: how much of the date names a folder; None for one folder.
         date_column: name of the column with the date, ``YYYY-MM-DD`` in front, or a date or time in Parquet.
-        block_articles: articles in a block, which is the most that a lost worker loses.
+        block_articles: articles in a block, which is the most that a lost worker loses; a block ends at 32 million
+            characters too.
         resume: go on with an unfinished job of the same input and options, else begin.
 
     Raises:
         WusumError: Ray is not installed, an input is not there, the output exists or takes no more, the store fails
-            to the last of its attempts, the job to be resumed is another one, or no worker can be kept alive.
+            to the last of its attempts, the job to be resumed is another one, no cluster answers, no worker can be kept
+            alive, or nothing goes on for half an hour, or five seconds for each article of a block if that is more.
 
     Example:
         >>> tag_with_ray(["s3://news/2016/"], "s3://tags/2016", threads_per_worker=2)  # doctest: +SKIP
@@ -94,7 +96,7 @@ def tag_with_ray(
         raise WusumError(told) from fault
     from .bundle_source import load_bundle
     from .manifest import MANIFEST, file_sha256
-    from .ray_blocks import BlockOptions, has_dates
+    from .ray_blocks import BlockOptions, WorkerOptions, has_dates
     from .ray_output import RayOutput
     from .ray_sources import find_stored
 
@@ -120,10 +122,10 @@ def tag_with_ray(
     }
     if target.check(identity, resume=resume):
         with _cluster() as cores, _told_in_a_line(target.where):
-            fewest, most = _pool(workers, threads_per_worker, cores)
+            pool = _pool(workers, threads_per_worker, cores)
             target.begin(identity)
-            tagger = (model.folder.resolve(), threads_per_worker, min_precision, choice)
-            _run(sources, options, target, tagger, (fewest, most))
+            each = WorkerOptions(model.folder.absolute(), threads_per_worker, min_precision, choice)
+            _run(sources, options, target, each, pool)
     done = target.finish(len(sources))
     return RayTally(done.tagged, done.rejected)
 
@@ -132,7 +134,7 @@ def _run(
     sources: Sequence[StoredSource],
     options: BlockOptions,
     target: RayOutput,
-    tagger: tuple[Path, int, float | None, Choice],
+    each: WorkerOptions,
     pool: tuple[int, int],
 ) -> None:
     import ray.data
@@ -144,6 +146,10 @@ def _run(
         return
     context = ray.data.DataContext.get_current().copy()
     context.target_max_block_size = _ROW_BYTES
+    if context.execution_no_progress_timeout_s > 0:  # else somebody switched Ray's guard off
+        context.execution_no_progress_timeout_s = max(
+            context.execution_no_progress_timeout_s, _SLOWEST * options.articles
+        )
     with ray.data.DataContext.current(context):
         listed = ray.data.from_items(files, override_num_blocks=len(files))
         blocks = listed.map_batches(
@@ -158,9 +164,9 @@ def _run(
             TagBlocks,
             batch_size=1,
             batch_format="pyarrow",
-            num_cpus=tagger[1],
+            num_cpus=each.threads,
             compute=ray.data.ActorPoolStrategy(min_size=pool[0], max_size=pool[1]),
-            fn_constructor_args=(*tagger, target),
+            fn_constructor_args=(each, target),
         )
         for _ in tagged.iter_batches(batch_size=None, batch_format="pyarrow"):
             pass
@@ -199,8 +205,12 @@ def _cluster() -> Iterator[int]:
     from .engine import available_cores
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing of a user's work is told to anybody
-    if "RAY_ADDRESS" in os.environ:
-        ray.init()
+    if address := os.environ.get("RAY_ADDRESS"):
+        try:
+            ray.init()
+        except (ConnectionError, ValueError) as fault:
+            told = "no cluster of Ray answers; expected its HOST:PORT; check it, or unset it to use this machine"
+            raise WusumError(f"RAY_ADDRESS: {address}: {told}") from fault
     else:
         ray.init("local", num_cpus=available_cores(), include_dashboard=False)
     try:
@@ -214,7 +224,9 @@ def _pool(workers: int | tuple[int, int] | None, threads: int, cores: int) -> tu
         workers = (1, max(1, cores // threads))
     fewest, most = (workers, workers) if isinstance(workers, int) else workers
     if threads < 1 or not 1 <= fewest <= most:
-        raise WusumError(f"{fewest} to {most} workers of {threads} threads; expected one at least; see --workers")
+        raise WusumError(
+            f"{fewest} to {most} workers of {threads} threads; expected one of each at least; ask for more"
+        )
     if fewest * threads > cores:
         told = f"{fewest} workers of {threads} threads need {fewest * threads} cores, the cluster has {cores}"
         raise WusumError(f"{told}; expected no more than it has; use fewer workers or threads")
@@ -224,16 +236,20 @@ def _pool(workers: int | tuple[int, int] | None, threads: int, cores: int) -> tu
 @contextlib.contextmanager
 def _told_in_a_line(where: str) -> Iterator[None]:
     """Turn Ray's faults, which carry the tracebacks of other machines, into one sentence."""
-    from ray.exceptions import RayActorError, RayError
+    from ray.data.exceptions import ExecutionTimeoutError
+    from ray.exceptions import OutOfMemoryError, RayActorError, RayError, WorkerCrashedError
 
     try:
         yield
+    except ExecutionTimeoutError as fault:
+        told = "nothing went on for too long; expected cores that are free, and articles that kill no worker"
+        raise WusumError(f"{where}: {told}; look into Ray's log, then run again with --resume") from fault
     except RayError as fault:
         causes = list(_causes(fault))
         own = next((cause for cause in causes if type(cause).__module__.startswith("wusum.")), None)
         if own is not None:
             raise WusumError(str(own).split("\n")[0]) from fault  # below, Ray tells of its own settings
-        if any(isinstance(cause, RayActorError) for cause in causes):
+        if any(isinstance(cause, RayActorError | WorkerCrashedError | OutOfMemoryError) for cause in causes):
             told = "a worker cannot be kept alive; expected the memory to suffice for all of them"
             raise WusumError(f"{where}: {told}; use fewer, then run again with --resume") from fault
         raise

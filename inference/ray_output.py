@@ -36,6 +36,16 @@ _SCHEMA = pa.schema(
 )
 
 
+def to_table(rows: Sequence[Row]) -> pa.Table:
+    """Return rows, with or without id and path, as a table of the columns that an output has.
+
+    Example:
+        >>> to_table([{"id": "7", "topics": ["war"], "actors": [], "scores": {"war": 0.9}, "notes": []}]).num_columns
+        6
+    """
+    return pa.Table.from_pylist([row | {"scores": list(row["scores"].items())} for row in rows], _SCHEMA)
+
+
 @dataclass
 class Done:
     """What of a job is done.
@@ -114,9 +124,8 @@ class RayOutput:
     def commit(self, name: str, rows: Sequence[Row], faults: Sequence[Rejected], *, last: bool) -> None:
         """Write the rows and the faults of a block, then what makes it done; raises StoreFault."""
         for folder, part in self._partitions(rows).items():
-            table = pa.Table.from_pylist([row | {"scores": list(row["scores"].items())} for row in part], _SCHEMA)
             sink = pa.BufferOutputStream()
-            pq.write_table(table, sink, compression="zstd")
+            pq.write_table(to_table(part), sink, compression="zstd")
             self._folder.write(f"{folder}{name}.parquet", sink.getvalue().to_pybytes())
         if faults:
             lines = "".join(json.dumps(fault.to_dict(), ensure_ascii=False) + "\n" for fault in faults)

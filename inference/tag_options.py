@@ -115,4 +115,4 @@ def add_arguments(parser: ArgumentParser) -> None:
         default="auto",
         help="drop page furniture: auto: of .txt and .html, columns are clean; always: of columns too; never: of none",
     )
-    add("--threads", metavar="N", type=_count, help="threads to compute with (default: all cores)")
+    add("--threads", metavar="N", type=_count, help="threads to compute with (default: all cores; 1 a worker of ray)")

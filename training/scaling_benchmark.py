@@ -35,6 +35,7 @@ from ..inference.choice import Choice
 from ..inference.columns import ReadOptions
 from ..inference.features import Featuriser, read_tokenizer
 from ..inference.job import predictions
+from ..inference.ray_output import to_table
 from ..inference.readers import Position, read_records
 from ..inference.record import Record
 from ..inference.rejected import Rejected
@@ -45,16 +46,6 @@ from ..labels.errors import WusumError
 from .progress import watched
 
 _SIDE = 768  # of the control's matrices, the width of a base encoder
-_LABELS = pa.list_(pa.string())
-_TAGS = pa.schema(
-    [
-        ("id", pa.string()),
-        ("topics", _LABELS),
-        ("actors", _LABELS),
-        ("scores", pa.map_(pa.string(), pa.float64())),
-        ("notes", _LABELS),
-    ]
-)
 _workers: list[tuple[Tagger, Featuriser]] = []  # in a worker: what it is
 
 
@@ -76,9 +67,8 @@ def _tag(path: Path, _: int) -> int:
     for tagged, _position in predictions(lambda: _workers[0][0], items):
         if isinstance(tagged, Rejected):
             raise tagged
-        row = to_row(tagged.record, Choice().apply(tagged.prediction))
-        rows.append(row | {"scores": list(row["scores"].items())})
-    pq.write_table(pa.Table.from_pylist(rows, _TAGS), output_of(path), compression="zstd")
+        rows.append(to_row(tagged.record, Choice().apply(tagged.prediction)))
+    pq.write_table(to_table(rows), output_of(path), compression="zstd")
     return len(rows)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from ..labels.errors import WusumError
 
 GIGABIT = 1e9 / 8  # bytes
+_ARTICLES_PER_FILE = 10_000  # of output; what docs/scaling.md advises for large archives
 _HEADER = (
     "| articles | cores | core-hours | hours | held up by | GB in | GB out | MB/s | output files |\n"
     "|---:|---:|---:|---:|---|---:|---:|---:|---:|\n"
@@ -53,13 +54,11 @@ class Place:
         cores: that tag.
         network: gigabits a second between all cores together and the object store.
         readers: cores that read; None where every worker reads its own part, as in Spark.
-        rows_per_file: articles in a file of output.
     """
 
     cores: int
     network: float
     readers: int | None = None
-    rows_per_file: int = 10_000
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def estimate(articles: int, place: Place, measured: Measured) -> Estimate:
     if place.readers is not None:
         seconds["reading"] = articles / (measured.read_docs_per_core_second * place.readers)
     limit = max(seconds, key=lambda part: seconds[part])
-    files = math.ceil(articles / place.rows_per_file)
+    files = math.ceil(articles / _ARTICLES_PER_FILE)
     return Estimate(articles / rate / 3600, seconds[limit] / 3600, limit, data_in, data_out, files)
 
 

@@ -12,7 +12,8 @@ class CuttingProxy:
     """Stands before a server on this machine; ``port`` is where clients connect.
 
     Each connection is cut, in the middle of whatever it carries, once so many bytes went over it in both directions as
-    were drawn from ``fewest`` to ``most``.
+    were drawn from ``fewest`` to ``most``: what comes after these is lost. ``cuts`` counts the connections that lost
+    something.
     """
 
     def __init__(self, target: int, fewest: int, most: int, seed: int = 0) -> None:
@@ -41,20 +42,27 @@ class _Pair:
     def __init__(self, proxy: CuttingProxy, client: socket.socket, server: socket.socket, left: int) -> None:
         self._proxy = proxy
         self._sockets = client, server
-        self._left = left
+        self._left = left  # bytes until it is cut
+        self._cut = False
         self._lock = threading.Lock()
 
     def pump(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 14):
                 with self._lock:
-                    data, cut = data[: self._left], len(data) >= self._left
-                    self._left -= len(data)
+                    data, lost = self._pass(data)
                 sink.sendall(data)
-                if cut:
-                    self._proxy.cuts += 1
+                if lost:
                     break
         for each in self._sockets:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
+
+    def _pass(self, data: bytes) -> tuple[bytes, bool]:
+        """Return what of the data goes on, and whether something is lost."""
+        passed, lost = data[: self._left], len(data) > self._left
+        self._left -= len(passed)
+        self._proxy.cuts += lost and not self._cut
+        self._cut = self._cut or lost
+        return passed, lost

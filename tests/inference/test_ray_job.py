@@ -24,10 +24,13 @@ pa = pytest.importorskip("pyarrow")
 import pyarrow.dataset as ds  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 
-from wusum.inference import cli, tag_command  # noqa: E402
+from wusum.inference import cli, ray_output, tag_command  # noqa: E402
 from wusum.inference.bundle import embedded_bundle  # noqa: E402
+from wusum.inference.columns import Columns  # noqa: E402
+from wusum.inference.ray_blocks import BlockOptions, has_dates  # noqa: E402
 from wusum.inference.ray_command import run_on_ray  # noqa: E402
 from wusum.inference.ray_job import RayTally, tag_with_ray  # noqa: E402
+from wusum.inference.ray_sources import find_stored  # noqa: E402
 from wusum.labels.errors import WusumError  # noqa: E402
 
 _HANG_SECONDS = 600.0
@@ -175,6 +178,34 @@ def test_a_killed_worker_costs_nothing_and_doubles_nothing(
     assert json.loads((output / "_SUCCESS").read_text()) == {"tagged": 600, "rejected": 4}
 
 
+def test_a_block_that_kills_every_worker_ends_the_job_in_one_sentence(
+    cluster: None,
+    archive: Path,
+    local: tuple[dict[str, Any], Any],
+    tiny_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output, mark = tmp_path / "tags", "part-000000-000001"
+
+    class Deadly(ray_output.RayOutput):  # within a function, so that workers get it by value
+        def commit(self, name: str, *values: Any, **named: Any) -> None:
+            if name == mark:
+                os.kill(os.getpid(), signal.SIGKILL)
+            super().commit(name, *values, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ray_output, "RayOutput", Deadly)
+        # Ray's half an hour cut short: what is left is five seconds for each article of a block.
+        patch.setattr(ray.data.DataContext.get_current(), "execution_no_progress_timeout_s", 1)
+        with pytest.raises(WusumError, match=r"tags: nothing went on for too long; expected [^\n]* with --resume$"):
+            _tag(archive, output, tiny_bundle, block_articles=4)
+    assert not list((output / "_done").glob(f"{mark}*"))
+    assert not (output / "_SUCCESS").exists()
+    assert _tag(archive, output, tiny_bundle, block_articles=4, resume=True) == RayTally(600, 4)
+    _assert_same(output, local)
+
+
 def test_a_stopped_job_goes_on_with_the_blocks_that_are_missing(
     cluster: None, archive: Path, local: tuple[dict[str, Any], Any], tiny_bundle: Path, tmp_path: Path
 ) -> None:
@@ -232,6 +263,17 @@ def test_an_input_that_is_not_there_is_told_before_anything_starts(tmp_path: Pat
     assert not (tmp_path / "tags").exists()
 
 
+@pytest.mark.parametrize(("dates", "found"), [((None, "2016-03-01"), True), ((None, "yesterday"), False)])
+def test_one_date_among_the_first_articles_is_enough(
+    dates: tuple[str | None, ...], found: bool, tmp_path: Path
+) -> None:
+    table = tmp_path / "a.jsonl"
+    rows = [{"text": "نص عربي", "date": date} for date in dates]
+    table.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    (source,) = find_stored([str(table)])
+    assert has_dates(source, BlockOptions(Columns(), "auto", "date", 256)) == found
+
+
 def test_an_output_that_exists_is_refused(tmp_path: Path) -> None:
     table = tmp_path / "a.jsonl"
     table.write_text('{"text": "نص"}\n', encoding="utf-8")
@@ -246,6 +288,7 @@ def test_an_output_that_exists_is_refused(tmp_path: Path) -> None:
     [
         ("--keep-columns -o tags", "--keep-columns does not go with --engine ray"),
         ("--force -o tags", "--force does not go with --engine ray"),
+        ("--format jsonl -o tags", "--format tells the form of standard output"),
         ("", "writes a folder of Parquet"),
         ("-o -", "writes a folder of Parquet"),
         ("--labels nobody -o tags", "nobody"),

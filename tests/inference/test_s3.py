@@ -82,9 +82,9 @@ def test_what_is_read_over_lost_connections_is_whole(server: int, seed: int, mon
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table({"text": expected}), sink, compression="none", row_group_size=300)
     _put(server, "news/read/b.parquet", sink.getvalue().to_pybytes())
-    proxy = CuttingProxy(server, 1, 1_000_000, seed)
+    proxy = CuttingProxy(server, 1, 500_000, seed)
     assert _texts(_at("news/read", proxy.port)) == expected * 2
-    assert proxy.cuts >= 1
+    assert proxy.cuts >= 2
     proxy.close()
 
 
@@ -105,13 +105,13 @@ def test_a_file_is_read_in_few_requests(server: int, monkeypatch: pytest.MonkeyP
 
 
 def test_what_is_written_over_lost_connections_is_whole(server: int) -> None:
-    proxy = CuttingProxy(server, 1, 200_000)
+    proxy = CuttingProxy(server, 1, 100_000)
     folder = OutputFolder(_at("news/written", proxy.port))
     files = {f"part-{number}": random.Random(number).randbytes(60_000) for number in range(12)}
     for name, data in files.items():
         folder.write(name, data)
     assert sorted(folder.names()) == sorted(files)
-    assert proxy.cuts >= 2
+    assert proxy.cuts >= 3
     direct = OutputFolder(_at("news/written", server))
     assert {name: direct.read(name) for name in direct.names()} == files
     proxy.close()
@@ -212,13 +212,15 @@ def test_a_job_over_lost_connections_is_complete(
 ) -> None:
     ray = pytest.importorskip("ray")
     rows = []
-    for part in range(4):
-        copies = [row | {"id": f"{row['id']}#{part}"} for row in samples]
+    for part in range(8):
+        copies = [row | {"id": f"{row['id']}#{part}"} for row in samples[part % 2 :: 2]]
         data = b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in copies)
-        assert len(data) < 60_000  # half of all connections carry a whole file
+        assert 20_000 < len(data) < 40_000
         _put(server, f"news/job/{part}.jsonl", data)
         rows += copies
-    proxy = CuttingProxy(server, 1, 120_000)
+    # Each request has a connection, and two of three could carry a whole file. By this seed the first two that carry
+    # one, when the job looks for dates, are cut.
+    proxy = CuttingProxy(server, 1, 120_000, seed=1296)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_worker_niceness", "0")
@@ -226,11 +228,11 @@ def test_a_job_over_lost_connections_is_complete(
         ray.init("local", num_cpus=2, include_dashboard=False, object_store_memory=1 << 27)
         try:
             output = _at("news/tags", proxy.port)
-            done = tag_with_ray([_at("news/job", proxy.port)], output, bundle=tiny_bundle, workers=2, block_articles=20)
+            done = tag_with_ray([_at("news/job", proxy.port)], output, bundle=tiny_bundle, workers=2, block_articles=8)
         finally:
             ray.shutdown()
     assert done == RayTally(len(rows), 0)
-    assert proxy.cuts >= 1
+    assert proxy.cuts >= 2
     proxy.close()
     tagger = Tagger.load(tiny_bundle, threads=1)
     found = pq.read_table("news/tags", filesystem=_direct(server)).to_pylist()

@@ -78,6 +78,18 @@ def farthest(one: Path, other: Path) -> float:
     return max(float((first[name] - second[name]).abs().max()) for name in first)
 
 
+def assert_goes_on_exactly(
+    config: str, script: str, encoder: Path, folder: Path, resumed: Path, machines: int = 1
+) -> None:
+    """Repeat the second of two epochs from the checkpoint after the first."""
+    first, last = complete_checkpoints(folder)
+    shutil.copytree(first, resumed / first.name)
+    said = launch(config, script, encoder, resumed, "epochs=2", machines=machines)
+    assert said.count("wusum: epoch") == 1
+    assert [path.name for path in complete_checkpoints(resumed)] == [first.name, last.name]
+    assert farthest(resumed, folder) == 0
+
+
 @pytest.fixture(scope="module")
 def alone(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of two epochs in one process."""
@@ -106,25 +118,23 @@ def test_a_configuration_is_what_its_name_says_and_has_no_key_that_accelerate_ig
     assert sharding.get("fsdp_version", 2) == 2
 
 
-def test_two_machines_learn_what_one_process_learns(tiny_encoder: Path, alone: Path, tmp_path: Path) -> None:
+def test_two_machines_learn_what_one_process_learns_and_go_on_exactly(
+    tiny_encoder: Path, alone: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
     said = launch("ddp-2x8gpu", "killable_run.py", tiny_encoder, folder, "epochs=2", machines=2)
     assert said.count("wusum: epoch") == 2  # one process of one machine speaks
     assert (curve_of(folder) - curve_of(alone)).abs().max() < 1e-4
     assert farthest(folder, alone) < 1e-3
+    assert_goes_on_exactly("ddp-2x8gpu", "killable_run.py", tiny_encoder, folder, tmp_path / "resumed", machines=2)
 
 
 def test_sharded_processes_learn_what_one_process_learns_and_go_on_exactly(
     tiny_encoder: Path, alone: Path, tmp_path: Path
 ) -> None:
-    folder, resumed = tmp_path / "run", tmp_path / "resumed"
+    folder = tmp_path / "run"
     said = launch("fsdp2-8gpu", "sharded_run.py", tiny_encoder, folder, "epochs=2")
     assert "sharded: FSDPArticleTagger FSDPBertLayer" in said
     assert (curve_of(folder) - curve_of(alone)).abs().max() < 1e-4
     assert farthest(folder, alone) < 1e-3
-    first, last = complete_checkpoints(folder)
-    shutil.copytree(first, resumed / first.name)
-    said = launch("fsdp2-8gpu", "sharded_run.py", tiny_encoder, resumed, "epochs=2")
-    assert said.count("wusum: epoch") == 1
-    assert [path.name for path in complete_checkpoints(resumed)] == [first.name, last.name]
-    assert farthest(resumed, folder) == 0
+    assert_goes_on_exactly("fsdp2-8gpu", "sharded_run.py", tiny_encoder, folder, tmp_path / "resumed")
