@@ -17,11 +17,7 @@ from pathlib import Path
 from ..inference.progress import say
 
 _WUSUM = ("-c", "from wusum.inference.cli import main; raise SystemExit(main())")
-_ENCODER = ("model.encoder=runs/pretrain/encoder", "model.keep_layers=null")
-_RUNS = {  # what each run has of its own
-    "runs/seed-0": (),
-    "runs/balanced-1": ("optimisation.seed=1", "optimisation.loss.kind=balanced", "optimisation.loss.beta=0.99"),
-}
+_FROM_NEWS = ("model.encoder=runs/pretrain/encoder", "model.keep_layers=null")
 
 
 @dataclass(frozen=True)
@@ -40,13 +36,11 @@ def stages(corpora: Sequence[str]) -> list[Stage]:
         'runs/default/bundle'
     """
     news = "data/news.jsonl"
-    recipe = ("configs/default.yaml", *_ENCODER)
     return [
         Stage(Path("data/gold/train.jsonl"), (*_WUSUM, "labels", "join", *corpora, "-o", "data/gold")),
         Stage(Path(news), ("-m", "wusum.training.news_draw", *corpora, "-o", news)),
         Stage(Path("runs/pretrain/encoder"), (*_WUSUM, "pretrain", "configs/pretrain.yaml")),
-        *(Stage(Path(run, "bundle"), (*_WUSUM, "train", *recipe, *own, f"output={run}")) for run, own in _RUNS.items()),
-        Stage(Path("runs/default/bundle"), (*_WUSUM, "average", *recipe, "--runs", *_RUNS)),
+        Stage(Path("runs/default/bundle"), (*_WUSUM, "train", "configs/default.yaml", *_FROM_NEWS)),
     ]
 
 

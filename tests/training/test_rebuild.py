@@ -45,9 +45,9 @@ def test_a_stage_that_fails_ends_it(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert not (tmp_path / "data").exists()
 
 
-def test_the_recipes_of_all_runs_are_sound() -> None:
-    for stage in rebuild.stages(["a.jsonl"]):
-        if "train" in stage.arguments:
-            options = stage.arguments[stage.arguments.index("configs/default.yaml") + 1 :]
-            recipe = Path(__file__).resolve().parents[2] / "configs" / "default.yaml"
-            assert Path(load_config(recipe, options).output, "bundle") == stage.result
+def test_the_last_stages_recipe_is_sound() -> None:
+    *_, before, last = rebuild.stages(["a.jsonl"])
+    recipe = Path(__file__).resolve().parents[2] / "configs" / "default.yaml"
+    config = load_config(recipe, last.arguments[last.arguments.index("configs/default.yaml") + 1 :])
+    assert Path(config.output, "bundle") == last.result
+    assert config.model.encoder == before.result.as_posix()
