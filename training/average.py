@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import torch
 from transformers import set_seed
 
 from ..inference.bundle import Bundle
@@ -16,16 +15,15 @@ from ..labels import Taxonomy
 from ..labels.errors import WusumError
 from .batches import FeatureDataset
 from .bundle_writer import Trained, write_bundle
+from .checkpoints import mean_weights
 from .config import TrainConfig
 from .earlier import open_earlier, warn_of_another_dev
 from .encoder import resolve_encoder
 from .material import fingerprint, read_material
-from .model import ArticleTagger
 from .pipeline import AFTER_TRAINING, load_tokenizer, make_network
 from .run_folder import claim_folder
 from .start import load_start
 from .targets import target_matrix
-from .transformers_export import State
 
 
 def average(config: TrainConfig, runs: Sequence[Path]) -> Path:
@@ -65,11 +63,11 @@ def average(config: TrainConfig, runs: Sequence[Path]) -> Path:
     hashes = [file_sha256(source.folder / MANIFEST) for source in sources]
     run = {"recipe": asdict(config), "data": fingerprint(material, config), "averaged": hashes}
     claim_folder(output, run, AFTER_TRAINING)
-    mean: State = {}
+    states = []
     for source in sources:
         load_start(model, replace(config.model, start=str(source.folder)), material.taxonomy, tokenizer)
-        _add(model, mean, 1 / len(sources))
-    model.load_state_dict(mean)
+        states.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+    model.load_state_dict(mean_weights(states))
     featurise = Featuriser(tokenizer, config.input, special)
     train = FeatureDataset(material.train, target_matrix(material.train, material.taxonomy), featurise)
     dev = FeatureDataset(material.dev, target_matrix(material.dev, material.taxonomy), featurise)
@@ -82,9 +80,3 @@ def _check(source: Bundle, config: TrainConfig, taxonomy: Taxonomy) -> None:
     for name, theirs, ours in (("labels", source.taxonomy.ids, taxonomy.ids), ("input", source.input, config.input)):
         if theirs != ours:
             raise WusumError(f"{source.folder}: its {name} is not the recipe's; average runs of one recipe")
-
-
-@torch.no_grad()
-def _add(model: ArticleTagger, mean: State, share: float) -> None:
-    for name, tensor in model.state_dict().items():
-        mean[name] = mean[name] + share * tensor if name in mean else share * tensor

@@ -38,6 +38,7 @@ from ..inference.engine import available_cores
 from ..labels.errors import WusumError
 from .progress import watched
 from .scaling_benchmark import read_articles, write_articles
+from .script import require_at_least, rotated, run_script
 
 _WARM_UP = 16
 _pipelines: list[Any] = []  # of a process of a pool: one
@@ -182,8 +183,7 @@ def race(runs: dict[str, Run], articles: Path, count: int, rounds: int) -> dict[
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     names = list(runs)
     for number in watched(range(rounds), rounds, "rounds"):
-        first = number % len(names)
-        for name in names[first:] + names[:first]:
+        for name in rotated(names, number):
             begin = time.perf_counter()
             tagged = runs[name](articles)
             seconds[name].append(time.perf_counter() - begin)
@@ -221,9 +221,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cores", type=int, default=available_cores(), help="processes of each engine but the local")
     given = parser.parse_args(argv)
-    for name in ("count", "rounds", "cores"):
-        if getattr(given, name) < 1:
-            parser.error(f"--{name}: expected 1 or more")
+    require_at_least(parser, given, count=1, rounds=1, cores=1)
     rows = read_articles(given.articles, given.count)
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
@@ -241,4 +239,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

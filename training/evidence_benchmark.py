@@ -38,6 +38,7 @@ from .bootstrap import Interval, by_cluster, draw_counts, interval
 from .data import read_labelled
 from .metrics import Floats
 from .progress import watched
+from .script import run_script
 from .split import read_split, select_part
 
 DRAWS = 50
@@ -249,4 +250,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -37,6 +37,7 @@ from ..inference.features import Featuriser, read_tokenizer
 from ..inference.tagger import Tagger
 from ..labels.errors import WusumError
 from .progress import Bar, watched
+from .script import require_at_least, rotated, run_script
 
 LENGTHS = (100, 300, 700)
 _ARTICLES = 20  # of each length, one after the other
@@ -110,8 +111,7 @@ def latencies(
         for text in texts[case.tokens]:
             taggers[case.engine, case.threads].predict({"text": text})
     for number in watched(range(repeats), repeats, "predicting"):
-        first = number % len(cases)
-        for case in cases[first:] + cases[:first]:
+        for case in rotated(cases, number):
             articles = texts[case.tokens]
             begin = time.perf_counter()
             taggers[case.engine, case.threads].predict({"text": articles[number % len(articles)]})
@@ -252,9 +252,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--curve-tokens", type=int, default=3, help="tokens of a short article")
     parser.add_argument("--json", type=Path, help="write what was measured into this file")
     given = parser.parse_args(argv)
-    for name, least in (("repeats", 1), ("starts", 1), ("curve", 0), ("curve_tokens", 1)):
-        if getattr(given, name) < least:
-            parser.error(f"--{name.replace('_', '-')}: expected {least} or more")
+    require_at_least(parser, given, repeats=1, starts=1, curve=0, curve_tokens=1)
     bundle = load_bundle(given.bundle)
     texts = {tokens: made_up(bundle, tokens, _ARTICLES) for tokens in LENGTHS}
     found = _measure(given, bundle, texts)
@@ -290,4 +288,4 @@ def _measure(given: argparse.Namespace, bundle: Bundle, texts: Mapping[int, Sequ
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ..labels.errors import WusumError
 from .raw import RawArticle, read_raw
+from .script import run_script
 
 FINANCE, OTHERS = 0.2, 0.04
 LEFT_OUT = {"sport", "culture", "technology"}
@@ -52,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("corpora", nargs="+", type=Path, metavar="CORPUS", help="JSON lines, also .gz and .xz")
     parser.add_argument("-o", "--output", type=Path, default=Path("data/news.jsonl"), help="default: %(default)s")
     arguments = parser.parse_args(argv)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
     part, count = arguments.output.with_name(arguments.output.name + ".part"), 0
     with part.open("w", encoding="utf-8") as lines:
         for article in draw(read_raw(arguments.corpora)):
@@ -63,4 +65,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

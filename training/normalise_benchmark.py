@@ -10,7 +10,6 @@ import argparse
 import importlib
 import json
 import lzma
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -21,6 +20,7 @@ from rich.console import Console
 
 from ..inference.arabert import arabert_v02, repair
 from ..labels.errors import WusumError
+from .script import run_script
 
 _BLOCK = 50
 
@@ -110,4 +110,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

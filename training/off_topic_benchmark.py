@@ -21,6 +21,7 @@ from ..labels.errors import WusumError
 from .evaluate import VIEW_CHARS
 from .progress import watched
 from .raw import RawArticle, read_raw
+from .script import run_script
 
 SECTIONS = ("Sports", "Medical", "Technology", "Culture", "Religion")
 
@@ -81,4 +82,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

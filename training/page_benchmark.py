@@ -25,6 +25,7 @@ from typing import Any
 import yaml
 
 from ..inference.cleaner import clean_page, keep_lines
+from .script import run_script
 
 Article = Mapping[str, Any]
 _SENTENCE = re.compile(r"(?<=[.!؟])\s*(?=[^\W\d_]{2})")
@@ -288,4 +289,4 @@ def _row(name: str, found: Score) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..inference.cleaner_cohesion import features, is_linked, stems, tokens
 from .page_benchmark import fitting_half, read_rows, sentences
+from .script import run_script
 
 EVERYWHERE, COMMON = 0.22, 0.03
 """Share of articles from which a stem says nothing, and from which it says little."""
@@ -81,4 +82,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_script(lambda: main(sys.argv[1:]))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..inference.progress import say
+from .script import run_script
 
 _WUSUM = ("-c", "from wusum.inference.cli import main; raise SystemExit(main())")
 _FROM_NEWS = ("model.encoder=runs/pretrain/encoder", "model.keep_layers=null")
@@ -63,4 +64,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

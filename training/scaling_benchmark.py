@@ -44,6 +44,7 @@ from ..inference.tagger import Tagger
 from ..inference.writers import to_row
 from ..labels.errors import WusumError
 from .progress import watched
+from .script import require_at_least, run_script
 
 _SIDE = 768  # of the control's matrices, the width of a base encoder
 _workers: list[tuple[Tagger, Featuriser]] = []  # in a worker: what it is
@@ -213,9 +214,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--most", type=int, default=2, help="workers: 1, 2 and so on by doubling up to this number")
     parser.add_argument("--json", type=Path, help="write what the scaling plan reads into this file")
     given = parser.parse_args(argv)
-    for name, least in (("count", 1), ("rounds", 1), ("most", 2)):
-        if getattr(given, name) < least:
-            parser.error(f"--{name}: expected {least} or more")
+    require_at_least(parser, given, count=1, rounds=1, most=2)
     counts = [2**power for power in range(given.most.bit_length())]
     rows = read_articles(given.articles, given.count)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
@@ -231,4 +230,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

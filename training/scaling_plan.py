@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..labels.errors import WusumError
+from .script import run_script
 
 GIGABIT = 1e9 / 8  # bytes
 _ARTICLES_PER_FILE = 10_000  # of output; what docs/scaling.md advises for large archives
@@ -186,4 +187,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

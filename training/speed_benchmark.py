@@ -38,6 +38,7 @@ from .encoder import resolve_encoder
 from .encoder_network import encoder_layers
 from .model import ArticleTagger, parameter_groups
 from .progress import watched
+from .script import run_script
 from .speed_material import SHAPES, Material, padded, prepare, random_encoder, synthesise_articles
 from .trainer import fine_tune, scorer
 
@@ -235,4 +236,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

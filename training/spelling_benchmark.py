@@ -19,6 +19,7 @@ from .data import read_labelled
 from .evaluate import as_tagged, collect
 from .metrics import Bools
 from .progress import watched
+from .script import run_script
 from .spelling import RESPELLINGS, Respell
 from .split import read_split, select_part
 from .targets import label_matrix
@@ -70,4 +71,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

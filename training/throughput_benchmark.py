@@ -36,6 +36,7 @@ from ..inference.engine import ENGINES, available_cores
 from ..labels.errors import WusumError
 from .baseline import FastTextBaseline, TfidfBaseline
 from .progress import watched
+from .script import require_at_least, rotated, run_script
 from .throughput_material import make_pages
 from .throughput_sides import (
     PlainPipeline,
@@ -96,8 +97,7 @@ def race(sides: Mapping[str, Side], rounds: int) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     names = list(sides)
     for number in watched(range(rounds), rounds, "rounds"):
-        first = number % len(names)
-        for name in names[first:] + names[:first]:
+        for name in rotated(names, number):
             begin = time.perf_counter()
             sides[name].run()
             seconds[name].append(time.perf_counter() - begin)
@@ -171,9 +171,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=available_cores(), help="of the engines and of torch")
     parser.add_argument("--json", type=Path, help="write seconds and figures of every round into this file")
     given = parser.parse_args(argv)
-    for name, least in (("count", 2), ("pipeline_count", 1), ("rounds", 1), ("threads", 1)):
-        if getattr(given, name) < least:
-            parser.error(f"--{name.replace('_', '-')}: expected {least} or more")
+    require_at_least(parser, given, count=2, pipeline_count=1, rounds=1, threads=1)
     bundle = load_bundle(given.bundle)
     pages = make_pages(given.articles, given.count, bundle)
     if len(pages) < 2:
@@ -203,4 +201,4 @@ def _describe(setting: Setting, rounds: int) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

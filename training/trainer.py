@@ -47,11 +47,7 @@ from .checkpoints import (
     remove_incomplete,
 )
 from .config import OptimisationConfig
-from .device import (
-    is_main_process,
-    join_processes,
-    wait_for_all,
-)
+from .device import is_main_process, join_processes, wait_for_all
 from .encoder_network import encoder_layers
 from .metrics import f1_report
 from .model import ArticleTagger, parameter_groups
