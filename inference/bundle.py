@@ -20,6 +20,7 @@ Section = TypeVar("Section")
 MODEL = "model.onnx"
 TOKENIZER = "tokenizer.json"
 TAXONOMY = "taxonomy.yaml"
+NGRAMS = "ngrams.safetensors"
 SERVING_FILES = (MODEL, TOKENIZER, TAXONOMY)
 
 
@@ -34,6 +35,7 @@ class Bundle:
         taxonomy: the label scheme it was trained on.
         input: how text becomes token windows.
         tokens: the ids that frame a window.
+        ngrams: pieces of the longest n-grams whose table is served beside the network; 0 where there is none.
         scoring: from logits to decisions.
         training: what the bundle tells of its training: recipe, data, dev scores, versions.
         files: names of the files that are there and undamaged.
@@ -45,6 +47,7 @@ class Bundle:
     taxonomy: Taxonomy
     input: InputConfig
     tokens: SpecialTokens
+    ngrams: int
     scoring: Scoring
     training: Mapping[str, Any]
     files: frozenset[str]
@@ -58,6 +61,11 @@ class Bundle:
     def model_path(self) -> Path:
         """Path of the ONNX model."""
         return self.folder / MODEL
+
+    @property
+    def ngrams_path(self) -> Path:
+        """Path of the table of n-grams, where there is one."""
+        return self.folder / NGRAMS
 
     @property
     def tokenizer_path(self) -> Path:
@@ -84,14 +92,18 @@ def open_bundle(folder: Path) -> Bundle:
     """
     where = folder / MANIFEST
     manifest = read_manifest(folder)
-    files = _check_files(folder, manifest["files"])
+    ngrams: int = manifest["ngrams"]
+    if isinstance(ngrams, bool) or ngrams < 0:
+        raise WusumError(f"{where}:ngrams: {ngrams!r}, expected a number from 0; the bundle is damaged")
+    needed = (*SERVING_FILES, NGRAMS) if ngrams else SERVING_FILES
+    files = _check_files(folder, manifest["files"], needed)
     config = _read_section(InputConfig, manifest["input"], f"{where}:input")
     tokens = _read_section(SpecialTokens, manifest["tokens"], f"{where}:tokens")
     get_recipe(config.recipe)
     taxonomy = load_taxonomy(folder / TAXONOMY)
     scoring = _read_scoring(manifest, taxonomy, where)
     name, version, training = (manifest[field] for field in ("name", "version", "training"))
-    return Bundle(folder, name, version, taxonomy, config, tokens, scoring, training, files)
+    return Bundle(folder, name, version, taxonomy, config, tokens, ngrams, scoring, training, files)
 
 
 def _read_section(kind: type[Section], values: Mapping[str, Any], where: str) -> Section:
@@ -107,9 +119,9 @@ def _read_section(kind: type[Section], values: Mapping[str, Any], where: str) ->
     return kind(**values)
 
 
-def _check_files(folder: Path, hashes: Mapping[str, Any]) -> frozenset[str]:
+def _check_files(folder: Path, hashes: Mapping[str, Any], needed: Sequence[str]) -> frozenset[str]:
     """Check every file that the manifest names; those that serving can do without may have been taken out."""
-    for name in SERVING_FILES:
+    for name in needed:
         if name not in hashes:
             raise WusumError(f"{folder / MANIFEST}:files: no sha256 for {name}; the bundle is damaged")
         if not (folder / name).is_file():

@@ -30,13 +30,15 @@ class Engine(Protocol):
         """Return the logits of every label, shape (labels,), in the taxonomy's order."""
 
 
-def open_engine(name: EngineName, path: Path, threads: int | None = None) -> Engine:
+def open_engine(name: EngineName, path: Path, threads: int | None = None, workers: int = 1) -> Engine:
     """Open a model.
 
     Args:
         name: one of ``ENGINES``. Only what it needs is imported.
         path: the ONNX file of a bundle.
-        threads: threads to compute one article with; None for all cores that this process may use.
+        threads: threads to compute one article with; None for all cores that this process may use, shared among the
+            workers.
+        workers: articles that are computed at once; more may be asked for and wait.
 
     Raises:
         WusumError: there is no such engine, its package is not installed, or it cannot open the model.
@@ -47,12 +49,15 @@ def open_engine(name: EngineName, path: Path, threads: int | None = None) -> Eng
     """
     if threads is not None and threads < 1:
         raise WusumError(f"threads: {threads}, expected 1 or more; leave it out for all cores")
+    if workers < 1:
+        raise WusumError(f"workers: {workers}, expected 1 or more; leave it out for one")
+    threads = threads or max(1, available_cores() // workers)
     if name == "onnx":
         return OnnxEngine(path, threads)
     if name == "openvino":
         from .openvino_engine import OpenVinoEngine
 
-        return OpenVinoEngine(path, threads)
+        return OpenVinoEngine(path, threads, workers)
     raise WusumError(f"engine: {name!r}, expected one of {', '.join(ENGINES)}; choose one of them")
 
 

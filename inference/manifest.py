@@ -10,7 +10,7 @@ from typing import Any
 
 from ..labels.errors import WusumError
 
-FORMAT = 3
+FORMAT = 4
 MANIFEST = "bundle.json"
 _SEAL = "sha256"
 _FIELDS = {
@@ -21,6 +21,7 @@ _FIELDS = {
     "licence": str,
     "input": dict,
     "tokens": dict,
+    "ngrams": int,
     "task": str,
     "calibration": dict,
     "thresholds": dict,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import os
 import re
+import shutil
+import uuid
 from pathlib import Path
-from typing import IO, cast
+from typing import cast
 from urllib.parse import parse_qsl
 
 from pyarrow import ArrowException
@@ -21,10 +23,11 @@ from pyarrow.fs import (
 )
 
 from ..labels.errors import WusumError
-from .formats_output import write_new
+from .checkpoint import sync_folder
 from .rejected import shown
 
 _ATTEMPTS = 10
+_NEW = "_new"  # folder of files that are not complete yet
 _CONNECT_SECONDS, _REQUEST_SECONDS = 10.0, 60.0
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+)://([^/?]*)/?(.*)", re.IGNORECASE | re.DOTALL)
 _S3_OPTIONS = frozenset({"region", "scheme", "endpoint_override"})
@@ -141,6 +144,8 @@ def _first_line(fault: Exception) -> str:
 class OutputFolder:
     """A folder of output on a local disk or in an object store; a file in it appears complete or not at all.
 
+    The same file may be written by several at once: the last one that is complete stands there.
+
     Attributes:
         where: what messages call it.
 
@@ -156,19 +161,13 @@ class OutputFolder:
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file, in the place of an earlier one of this name; raises StoreFault."""
-
-        def fill(file: IO[bytes]) -> None:
-            file.write(data)
-
         store, path = self._open(name)
         try:
             if isinstance(store, LocalFileSystem):
-                target = Path(path)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                write_new(target, fill)
+                _write_new(Path(self._open(_NEW)[1]), Path(path), data)
                 return
             with store.open_output_stream(path, compression=None) as file:  # a store shows an object when it is closed
-                fill(file)
+                file.write(data)
         except (ArrowException, OSError) as fault:
             raise store_fault(self.where, fault) from fault
 
@@ -187,10 +186,33 @@ class OutputFolder:
         """Return the names in the folder, or in a folder in it; none where it does not exist; raises StoreFault."""
         store, path = self._open(folder)
         try:
-            return [each.base_name for each in store.get_file_info(FileSelector(path, allow_not_found=True))]
+            found = store.get_file_info(FileSelector(path, allow_not_found=True))
         except (ArrowException, OSError) as fault:
             raise store_fault(self.where, fault) from fault
+        return [each.base_name for each in found if each.base_name != _NEW]
+
+    def tidy(self) -> None:
+        """Delete what those left that were ended while they wrote; whoever still writes is told that it is gone."""
+        store, path = self._open(_NEW)
+        if isinstance(store, LocalFileSystem):
+            shutil.rmtree(path, ignore_errors=True)
 
     def _open(self, name: str) -> tuple[FileSystem, str]:
         store, path = open_store(self._address)
         return store, f"{path}/{name}" if name else path
+
+
+def _write_new(folder: Path, target: Path, data: bytes) -> None:
+    """Write a file under a name of its own in ``folder``, and put it in its place when it is complete, on the disk."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    new = folder / uuid.uuid4().hex
+    try:
+        with new.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(target)
+    finally:
+        new.unlink(missing_ok=True)  # of a disk that is full
+    sync_folder(target.parent)

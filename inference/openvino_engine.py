@@ -16,7 +16,6 @@ from .features import Features
 
 _SETTINGS = {
     "PERFORMANCE_HINT": "LATENCY",
-    "NUM_STREAMS": 1,
     # bf16, its own choice where the processor multiplies it, would give other scores on other machines.
     "INFERENCE_PRECISION_HINT": "f32",
     # Pinned threads of several workers would meet on the same cores.
@@ -39,13 +38,14 @@ class OpenVinoEngine:
         (34,)
     """
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
-        """Open the model with ``threads`` threads (all available cores when None).
+    def __init__(self, path: Path, threads: int | None = None, workers: int = 1) -> None:
+        """Open the model for so many articles at once with ``threads`` threads each (all available cores when None).
 
         Raises:
             WusumError: OpenVINO is not installed or cannot open the model.
         """
         self.threads = threads or available_cores()
+        self._workers = workers
         self._model = PerProcess(path, self._open)
 
     def _open(self, path: Path) -> _Requests:
@@ -53,7 +53,8 @@ class OpenVinoEngine:
         try:
             model = core.read_model(path)
             restore_products(model)
-            return _Requests(core.compile_model(model, "CPU", {**_SETTINGS, "INFERENCE_NUM_THREADS": self.threads}))
+            sizes = {"NUM_STREAMS": self._workers, "INFERENCE_NUM_THREADS": self.threads * self._workers}
+            return _Requests(core.compile_model(model, "CPU", _SETTINGS | sizes))
         except RuntimeError as fault:
             reason = str(fault).strip().splitlines()[-1]
             message = f"{path}: OpenVINO cannot open it ({reason}); choose the engine onnx, or copy the bundle again"

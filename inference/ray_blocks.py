@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +15,7 @@ from .article import Article
 from .choice import Choice
 from .columns import Clean, Columns, ReadOptions
 from .job import predictions
+from .ray_bundle import SharedBundle
 from .ray_output import RayOutput
 from .ray_sources import StoredSource
 from .readers import Position, read_records
@@ -159,13 +160,13 @@ class WorkerOptions:
     """How a worker tags.
 
     Attributes:
-        bundle: folder of the model, the same on every machine.
+        bundle: the model, the same on every machine.
         threads: of a worker, and cores that Ray reserves for it.
         min_precision: as of :meth:`Tagger.require_precision`.
         choice: which tags are told.
     """
 
-    bundle: Path
+    bundle: SharedBundle
     threads: int
     min_precision: float | None
     choice: Choice
@@ -175,17 +176,22 @@ class TagBlocks:
     """A worker of Ray Data: holds one tagger, and tags and writes block after block."""
 
     def __init__(self, options: WorkerOptions, output: RayOutput) -> None:
-        """Load the model."""
-        self._tagger = Tagger.load(options.bundle, threads=options.threads)
-        if options.min_precision is not None:
-            self._tagger.require_precision(options.min_precision)
-        self._choice = options.choice
+        """Take what is needed; of a fault in here, Ray would tell no more than that the worker died."""
+        self._options = options
         self._output = output
+
+    @functools.cached_property
+    def _tagger(self) -> Tagger:
+        tagger = Tagger(self._options.bundle.load(), self._options.threads)
+        if self._options.min_precision is not None:
+            tagger.require_precision(self._options.min_precision)
+        return tagger
 
     def __call__(self, blocks: pa.Table) -> pa.Table:
         """Tag and write blocks, and return their names; a block that is done again leaves the same files.
 
         Raises:
+            WusumError: this machine has not the bundle and cannot fetch it, or has another one.
             StoreFault: the output takes no more.
         """
         for block in blocks.to_pylist():
@@ -196,6 +202,6 @@ class TagBlocks:
                 if isinstance(tagged, Rejected):
                     faults.append(tagged)
                 else:
-                    rows.append(to_row(tagged.record, self._choice.apply(tagged.prediction)))
+                    rows.append(to_row(tagged.record, self._options.choice.apply(tagged.prediction)))
             self._output.commit(block["name"], rows, faults, last=block["last"])
         return blocks.select(["name"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from typing import Any
 
 from ..labels.errors import WusumError
 from .choice import Choice
@@ -10,6 +11,7 @@ from .columns import Columns
 from .progress import say
 from .ray_job import tag_with_ray
 from .rejected import STDIN
+from .tag_options import NO_PARTITIONS, RAY_ONLY
 
 _INTERRUPTED = 130
 _LOCAL_ONLY = ("keep_columns", "force", "input_format", "evidence")
@@ -41,6 +43,7 @@ def run_on_ray(arguments: Namespace) -> int:
             min_precision=arguments.min_precision,
             threads_per_worker=arguments.threads or 1,
             resume=arguments.resume,
+            **_given(arguments),
         )
     except KeyboardInterrupt:
         say("interrupted; the blocks that are done are safe; the same command with --resume goes on")
@@ -49,3 +52,11 @@ def run_on_ray(arguments: Namespace) -> int:
     where = arguments.output.partition("?")[0].rstrip("/")
     say(f"{counts}; reasons in {where}/_rejected" if done.rejected else counts)
     return 2 if not done.tagged else 1 if done.rejected else 0
+
+
+def _given(arguments: Namespace) -> dict[str, Any]:
+    """Return the options of Ray alone that were given, as ``tag_with_ray`` takes them."""
+    given = {name: value for name in RAY_ONLY if (value := getattr(arguments, name)) is not None}
+    if given.get("partition_by") == NO_PARTITIONS:
+        given["partition_by"] = None
+    return given

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import socket
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 
 from ..labels.errors import WusumError
 from .choice import Choice
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 # Less than a row, which is a block of ours: Ray would gather small ones and give them to one worker.
 _ROW_BYTES = 1 << 10
+_KNOCK_SECONDS = 5.0
 _SLOWEST = 5.0  # seconds for an article, by far: a worker that tags is not to be taken for one that cannot
 
 
@@ -56,8 +59,9 @@ def tag_with_ray(
     Files are read in a stream and cut into blocks; workers, each with a tagger of its own, tag a block and write it.
     Ray holds the readers back when the workers lag behind, starts a lost worker anew and repeats its block. A block
     that is written twice is there once. Runs on the cluster that ``ray.init`` connected to, else on that of the
-    environment variable ``RAY_ADDRESS``, else on the cores of this machine. Every machine must reach inputs, output
-    and bundle under the same names.
+    environment variable ``RAY_ADDRESS``, else on the cores of this machine. Every machine must reach inputs and output
+    under the same names. A bundle must lie in the same folder; the embedded one, and one that is named on the hub, are
+    found without that.
 
     Where one of the first 100 articles has a date, the rows go into folders ``date=...``, those without one into
     ``date=__HIVE_DEFAULT_PARTITION__``; a block makes a file in each, so by ``day`` sort the input by date.
@@ -67,7 +71,7 @@ def tag_with_ray(
     Args:
         paths: files, folders, patterns, and addresses such as ``s3://bucket/folder``.
         output: a folder or an address, new or empty.
-        bundle: as of :meth:`Tagger.load`.
+        bundle: as of :meth:`Tagger.load`; the same bundle on every machine, or the job ends.
         columns: names of the columns with text, title and id; these names where None.
         clean: ``always`` drops page furniture from the columns' text too.
         choice: which tags are told; all that are given where None.
@@ -95,13 +99,16 @@ def tag_with_ray(
         told = f"--engine ray needs the package {fault.name}; install it: pip install 'wusum[ray]'"
         raise WusumError(told) from fault
     from .bundle_source import load_bundle
-    from .manifest import MANIFEST, file_sha256
     from .ray_blocks import BlockOptions, WorkerOptions, has_dates
+    from .ray_bundle import share_bundle
     from .ray_output import RayOutput
     from .ray_sources import find_stored
 
     columns, choice = columns or Columns(), choice or Choice()
+    if block_articles < 1:
+        raise WusumError(f"{block_articles} articles in a block; expected one at least; ask for more")
     model = load_bundle(bundle)
+    shared = share_bundle(model, bundle)
     choice.check(model.taxonomy)
     if min_precision is not None:
         model.scoring.with_precision(min_precision)  # refuses here, before any worker starts
@@ -114,7 +121,7 @@ def tag_with_ray(
     target = RayOutput(output, partition_by)
     identity = {
         "input": _digest(sources),
-        "bundle": file_sha256(model.folder / MANIFEST),
+        "bundle": shared.sha256,
         "min precision": min_precision,
         "threads": threads_per_worker,
         **{f"options.{name}": repr(value) for name, value in vars(options).items()},
@@ -124,7 +131,7 @@ def tag_with_ray(
         with _cluster() as cores, _told_in_a_line(target.where):
             pool = _pool(workers, threads_per_worker, cores)
             target.begin(identity)
-            each = WorkerOptions(model.folder.absolute(), threads_per_worker, min_precision, choice)
+            each = WorkerOptions(shared, threads_per_worker, min_precision, choice)
             _run(sources, options, target, each, pool)
     done = target.finish(len(sources))
     return RayTally(done.tagged, done.rejected)
@@ -146,6 +153,7 @@ def _run(
         return
     context = ray.data.DataContext.get_current().copy()
     context.target_max_block_size = _ROW_BYTES
+    context.raise_original_map_exception = True  # else a worker's own sentence is lost on its way here
     if context.execution_no_progress_timeout_s > 0:  # else somebody switched Ray's guard off
         context.execution_no_progress_timeout_s = max(
             context.execution_no_progress_timeout_s, _SLOWEST * options.articles
@@ -207,16 +215,28 @@ def _cluster() -> Iterator[int]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing of a user's work is told to anybody
     if address := os.environ.get("RAY_ADDRESS"):
         try:
+            _knock(address)
             ray.init()
-        except (ConnectionError, ValueError) as fault:
+        except (OSError, ValueError) as fault:
             told = "no cluster of Ray answers; expected its HOST:PORT; check it, or unset it to use this machine"
             raise WusumError(f"RAY_ADDRESS: {address}: {told}") from fault
+        except RuntimeError as fault:  # of other versions, or of a machine that is none of the cluster's
+            said = " ".join(str(fault).split())[:300]
+            told = "expected the same Ray and Python on all machines, and this one among them; mend that"
+            raise WusumError(f"RAY_ADDRESS: {address}: cannot join ({said}); {told}") from fault
     else:
         ray.init("local", num_cpus=available_cores(), include_dashboard=False)
     try:
         yield int(ray.cluster_resources().get("CPU", 0))
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody listens: Ray would try for minutes. What names no port, Ray tells at once."""
+    place = urlsplit(address if "://" in address else f"ray://{address}")
+    if place.hostname and place.port:
+        socket.create_connection((place.hostname, place.port), _KNOCK_SECONDS).close()
 
 
 def _pool(workers: int | tuple[int, int] | None, threads: int, cores: int) -> tuple[int, int]:

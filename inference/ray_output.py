@@ -73,10 +73,11 @@ class Done:
 
 
 class RayOutput:
-    """Writes blocks so that each may be written twice and is there once.
+    """Writes blocks so that each may be written twice, even at the same time, and is there once.
 
-    Files of a block are named after it. When all are there, an empty file in ``_done`` that tells its counts makes it
-    done. ``_SUCCESS`` appears when all blocks are. Readers of Parquet pass over names with ``_`` in front.
+    Files of a block are named after it, so a worker that was given up and goes on writes what the one in its place
+    does. When all are there, an empty file in ``_done`` that tells its counts makes it done. ``_SUCCESS`` appears when
+    all blocks are. Readers of Parquet pass over names with ``_`` in front.
 
     Example:
         >>> RayOutput("s3://bucket/tags", "day").where
@@ -154,6 +155,7 @@ class RayOutput:
                 raise WusumError(f"{self.where}: {told}; run the same again with --resume")
         counts = {"tagged": done.tagged, "rejected": done.rejected}
         self._folder.write(_SUCCESS, json.dumps(counts).encode())
+        self._folder.tidy()
         return done
 
     def _is_complete(self) -> bool:

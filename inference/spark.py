@@ -41,6 +41,7 @@ class _Job:
     columns: Columns
     clean: Clean
     choice: Choice
+    min_precision: float | None
     threads: int
     keep: tuple[str, ...]
 
@@ -51,6 +52,7 @@ def tag_batches(
     columns: Columns | None = None,
     clean: Clean = "auto",
     choice: Choice | None = None,
+    min_precision: float | None = None,
     threads: int = 1,
     keep: Sequence[str] = (),
 ) -> Callable[[Frames], Frames]:
@@ -66,12 +68,14 @@ def tag_batches(
             hands over a column of numbers with gaps as fractions, so make text of ids above 2^53 before.
         clean: ``always`` drops page furniture from the columns' text too.
         choice: which tags are told; all that are given where None.
+        min_precision: as of :meth:`Tagger.require_precision`.
         threads: of a worker, as many as ``spark.task.cpus``.
         keep: columns of the input to put, unchanged, before those of ``SCHEMA``; the schema must declare them too.
 
     Raises:
         WusumError: a column of ``keep`` is named like one of ``SCHEMA``. The returned function, and so the job, raises
-            it where the bundle cannot be opened, a label is none of the model's, or a column is missing or there twice.
+            it where the bundle cannot be opened or cannot promise that precision, a label is none of the model's, or a
+            column is missing or there twice.
 
     Example:
         >>> news = spark.read.parquet("s3a://news/2016")  # doctest: +SKIP
@@ -81,19 +85,22 @@ def tag_batches(
     for name in keep:
         if name in _TYPES:
             raise WusumError(f"keep: {name}: named like a column of the tags; expected another name; rename it before")
-    job = _Job(bundle, columns or Columns(), clean, choice or Choice(), threads, tuple(keep))
+    job = _Job(bundle, columns or Columns(), clean, choice or Choice(), min_precision, threads, tuple(keep))
     return functools.partial(_tag_frames, job)
 
 
 @functools.lru_cache(maxsize=1)
-def _load(bundle: str | Path | None, threads: int) -> Tagger:
+def _load(bundle: str | Path | None, threads: int, min_precision: float | None) -> Tagger:
     """Load the tagger of this process, to which Spark hands partition after partition."""
-    return Tagger.load(bundle, threads=threads)
+    tagger = Tagger.load(bundle, threads=threads)
+    if min_precision is not None:
+        tagger.require_precision(min_precision)
+    return tagger
 
 
 def _tag_frames(job: _Job, frames: Frames) -> Frames:
     def load() -> Tagger:
-        tagger = _load(job.bundle, job.threads)
+        tagger = _load(job.bundle, job.threads, job.min_precision)
         job.choice.check(tagger.taxonomy)
         return tagger
 

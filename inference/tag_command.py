@@ -25,7 +25,7 @@ from .progress import Show, Tally, say
 from .readers import Walk
 from .rejected import STDIN, Rejected, shown
 from .sources import REJECTED_SUFFIX, Source, find_sources
-from .tag_options import add_arguments
+from .tag_options import add_arguments, refuse_ray_only
 from .writers import JsonLinesWriter, Writer, check_output, standard_output, to_row
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _INTERRUPTED = 130
 _DECISIVE = (  # options that decide about the output
-    *("clean", "id_column", "title_column", "text_column", "input_format", "threads", "engine"),
+    *("clean", "id_column", "title_column", "text_column", "input_format", "engine"),
     *("keep_columns", "labels", "top", "all_scores", "min_precision", "evidence"),
 )
 
@@ -78,7 +78,7 @@ def _run(arguments: Namespace) -> int:
 
     @functools.cache
     def load() -> Loaded:
-        tagger = _load_tagger(arguments)
+        tagger = _load_tagger(arguments, side_by_side=output is not None)
         choice.check(tagger.taxonomy)
         return _Explaining(tagger) if arguments.evidence else tagger
 
@@ -185,6 +185,7 @@ def _is_terminal(stream: object) -> bool:
 
 
 def _check(arguments: Namespace, output: Path | None) -> None:
+    refuse_ray_only(arguments)
     if arguments.paths.count(STDIN) > 1:
         raise WusumError("tag: - stands more than once; standard input can be read only once; name it once")
     if arguments.output is not None and arguments.format == "table":
@@ -206,10 +207,14 @@ def _check(arguments: Namespace, output: Path | None) -> None:
             raise WusumError(f"{shown(path)}: is input and output at once; choose another name for -o")
 
 
-def _load_tagger(arguments: Namespace) -> Tagger:
+def _load_tagger(arguments: Namespace, *, side_by_side: bool) -> Tagger:
+    """Load the tagger: for a file as many articles at once as threads, for the screen each as fast as possible."""
+    from .engine import available_cores
     from .tagger import Tagger
 
-    tagger = Tagger.load(arguments.bundle, threads=arguments.threads, engine=arguments.engine)
+    threads = arguments.threads or available_cores()
+    each, workers = (1, threads) if side_by_side else (threads, 1)
+    tagger = Tagger.load(arguments.bundle, threads=each, workers=workers, engine=arguments.engine)
     if arguments.min_precision is not None:
         try:
             never = tagger.require_precision(arguments.min_precision)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+import re
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable
+from typing import Any
 
+from ..labels.errors import WusumError
 from .engine import ENGINES
 from .formats import INPUT_FORMS
 from .scoring import PRECISIONS
 
+RAY_ONLY = ("workers", "partition_by", "date_column", "block_articles")
+NO_PARTITIONS = "none"
 _DESCRIPTION = """\
 Tag Arabic news articles with their topics and actors.
 
@@ -36,19 +43,29 @@ examples:
   wusum tag article.txt
   wusum tag articles.jsonl -o tags.jsonl
   wusum tag archive.csv.gz --text-column body --keep-columns -o tagged.parquet
-  cat article.txt | wusum tag -"""
+  cat article.txt | wusum tag -
+  wusum tag --engine ray s3://news/2016/ -o s3://tags/2016 --partition-by month"""
+_RAY = """\
+On several cores or machines: those of the cluster that RAY_ADDRESS=HOST:PORT names, else the cores of this machine.
+PATH is a table, a folder of tables or an address; OUT is a folder or an address. Needs pip install 'wusum[ray]'."""
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 1024:
-        raise ArgumentTypeError(f"{text!r} is no number of threads; expected 1 to 1024")
+def _number(what: str, most: int, text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= most:
+        raise ArgumentTypeError(f"{text!r} is no number of {what}; expected 1 to {most}")
     return int(text)
 
 
-def _number(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 1000:
-        raise ArgumentTypeError(f"{text!r} is no number of labels; expected 1 to 1000")
-    return int(text)
+def _numbers(what: str, most: int) -> Callable[[str], int]:
+    return functools.partial(_number, what, most)
+
+
+def _workers(text: str) -> int | tuple[int, int]:
+    found = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", text)
+    fewest, most = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if not 1 <= fewest <= most:
+        raise ArgumentTypeError(f"{text!r} is no number of workers; expected one, or the fewest and the most, 2-8")
+    return (fewest, most) if fewest < most else most
 
 
 def _precision(text: str) -> float:
@@ -84,7 +101,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--resume", action="store_true", help="go on with an unfinished run of the same command; else begin")
     add("--keep-columns", action="store_true", help="write the input's own columns before the tags, not only the id")
     add("--labels", metavar="A,B", type=_labels, help="tell these labels only")
-    add("--top", metavar="N", type=_number, help="tell at most N of the labels that an article gets, the surest")
+    add(
+        "--top",
+        metavar="N",
+        type=_numbers("labels", 1000),
+        help="tell at most N of the labels that an article gets, the surest",
+    )
     add("--all-scores", action="store_true", help="write the scores of all labels, not only of those that are given")
     add(
         "--min-precision",
@@ -115,4 +137,49 @@ def add_arguments(parser: ArgumentParser) -> None:
         default="auto",
         help="drop page furniture: auto: of .txt and .html, columns are clean; always: of columns too; never: of none",
     )
-    add("--threads", metavar="N", type=_count, help="threads to compute with (default: all cores; 1 a worker of ray)")
+    add(
+        "--threads",
+        metavar="N",
+        type=_numbers("threads", 1024),
+        help="threads to compute with (default: all cores; 1 a worker of ray)",
+    )
+    _add_ray(parser.add_argument_group("with --engine ray", _RAY).add_argument)
+
+
+def _add_ray(add: Callable[..., Any]) -> None:
+    add(
+        "--workers",
+        metavar="N",
+        type=_workers,
+        help="how many processes tag; or the fewest and the most, 2-8 (default: as many as the cores allow)",
+    )
+    add(
+        "--partition-by",
+        choices=("day", "month", "year", NO_PARTITIONS),
+        help="how much of an article's date names its folder, date=...; none: one folder (default: day)",
+    )
+    add("--date-column", metavar="NAME", help="column of the date, YYYY-MM-DD in front (default: date)")
+    add(
+        "--block-articles",
+        metavar="N",
+        type=_numbers("articles", 1_000_000),
+        help="articles that are written, and can be lost with a worker, together (default: 256)",
+    )
+
+
+def refuse_ray_only(arguments: Namespace) -> None:
+    """Refuse the options of Ray alone where another engine is chosen.
+
+    Raises:
+        WusumError: one of them is given.
+
+    Example:
+        >>> refuse_ray_only(Namespace(workers=2, partition_by=None, date_column=None, block_articles=None))
+        Traceback (most recent call last):
+        ...
+        wusum.labels.errors.WusumError: tag: --workers goes with --engine ray only; expected none; leave it out
+    """
+    for name in RAY_ONLY:
+        if getattr(arguments, name) is not None:
+            option = name.replace("_", "-")
+            raise WusumError(f"tag: --{option} goes with --engine ray only; expected none; leave it out")

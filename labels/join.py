@@ -13,6 +13,9 @@ from .fingerprint import text_hash
 from .sources import SourceText, read_source
 from .standoff import GOLD_FOLDER, SPLITS, GoldRecord, read_gold
 
+# Articles that the project wrote itself: their texts are packaged, nobody needs a copy of a corpus for them.
+WRITTEN = Path(__file__).with_name("written") / "articles.jsonl"
+
 
 @dataclass(frozen=True)
 class SplitReport:
@@ -40,8 +43,8 @@ def join(
     """Write ``out/train.jsonl`` and ``out/test.jsonl``: the gold labels with their texts, in gold order.
 
     A text is recognised by its fingerprint, wherever it lies and whatever it is called; its name only tells a changed
-    text from a missing one. Where sources repeat a text, the first counts. Sources are streamed; only texts that are
-    gold are held. Files appear complete or not at all. ``on_text`` gets the texts read and joined so far.
+    text from a missing one. Where sources repeat a text, the first counts. The project's own articles (``WRITTEN``) are
+    joined too. Sources are streamed; only texts that are gold are held. Files appear complete or not at all. ``on_text`` gets the texts read and joined so far.
 
     Raises:
         WusumError: a source cannot be read, nothing could be joined, or an output exists and ``force`` is not set.
@@ -49,7 +52,7 @@ def join(
     Example:
         >>> reports = join([Path("corpora/khaleej"), Path("corpora/ant")], Path("data"))  # doctest: +SKIP
         >>> [(report.split, report.joined) for report in reports]  # doctest: +SKIP
-        [('train', 6469), ('test', 250)]
+        [('train', 11044), ('test', 250)]
     """
     targets = {split: out / f"{split}.jsonl" for split in SPLITS}
     _check_targets(out, targets.values(), force)
@@ -66,6 +69,8 @@ def join(
             f"{looked}: {finder.read} texts read (rows need id and text), none is a gold article; "
             "expected copies of the corpora that labels/DATA_CARD.md names, check the paths"
         )
+    for text in read_source(WRITTEN):
+        finder.offer(text)
     _write(out, {targets[split]: finder.lines(records) for split, records in splits.items()})
     return tuple(finder.report(split, records) for split, records in splits.items())
 

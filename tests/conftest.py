@@ -94,6 +94,17 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_recipe: list[str]
 
 
 @pytest.fixture(scope="session")
+def tiny_ngram_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_recipe: list[str]) -> Path:
+    """As the tiny bundle, and with a table of 500 n-grams beside its network."""
+    pytest.importorskip("transformers")
+    from wusum.training.config import load_config
+    from wusum.training.pipeline import train
+
+    output = tmp_path_factory.mktemp("tiny-ngram-run") / "run"
+    return train(load_config(Path(tiny_recipe[0]), [*tiny_recipe[1:], f"output={output}", "ngrams.features=500"]))
+
+
+@pytest.fixture(scope="session")
 def tiny_network(tiny_bundle: Path, tiny_encoder: Path, tiny_recipe: list[str]) -> Any:
     """The network of the tiny bundle in torch (an ArticleTagger in evaluation mode), read back from the bundle."""
     from dataclasses import replace

@@ -18,10 +18,11 @@ from rich.console import Console
 from safetensors import SafetensorError
 from tokenizers import Tokenizer
 
-from ..inference.bundle import MODEL, TAXONOMY, TOKENIZER, open_bundle
+from ..inference.bundle import MODEL, NGRAMS, TAXONOMY, TOKENIZER, open_bundle
 from ..inference.engine import OnnxEngine
 from ..inference.features import Features, SpecialTokens
 from ..inference.manifest import FORMAT, file_sha256, write_manifest
+from ..inference.ngrams import write_ngrams
 from ..inference.scoring import Scoring, Task
 from ..labels.errors import WusumError
 from ..labels.taxonomy import PACKAGED_TAXONOMY
@@ -36,6 +37,7 @@ from .export import export_model
 from .material import FOLDS, Material
 from .metrics import f1_report
 from .model import ArticleTagger
+from .ngrams import fit_ngrams
 from .opponents import fit_opponents
 from .parity import check_parity, measure_parity
 from .precision import measure_precision, precision_curves
@@ -139,7 +141,9 @@ def _fill(trained: Trained, folder: Path) -> dict[str, Any]:
         served = export_model(trained.model, config.export, trained.train.features, scratch / "full.onnx")
     os.replace(served, folder / MODEL)
     shutil.rmtree(scratch)
-    judgement = judge(trained, reference, onnx_logits(folder / MODEL, trained.dev.features))
+    served_logits = onnx_logits(folder / MODEL, trained.dev.features)
+    added = add_ngrams(trained, folder)
+    judgement = judge(trained, reference + added, served_logits + added)
     scoring = fit_scoring(judgement, config.model.task)
     parity = measure_parity(
         scoring.probabilities(judgement.served), scoring.probabilities(judgement.trained), scoring, taxonomy.ids
@@ -147,6 +151,7 @@ def _fill(trained: Trained, folder: Path) -> dict[str, Any]:
     check_parity(parity, config.export)
     dev = {
         "served": score(judgement, judgement.served, trained),
+        **({"without_ngrams": score(judgement, served_logits, trained)} if config.ngrams else {}),
         "torch": score(judgement, judgement.trained, trained),
         "parity": parity.to_dict(),
         "min_precision": score_precision(judgement, config.model.task),
@@ -161,6 +166,17 @@ def _fill(trained: Trained, folder: Path) -> dict[str, Any]:
     manifest["files"] = {path.name: file_sha256(path) for path in sorted(folder.iterdir())}
     write_manifest(folder, manifest)
     return report
+
+
+def add_ngrams(trained: Trained, folder: Path) -> FloatArray:
+    """Fit and write the table of n-grams, where the recipe asks for one; return what it adds to the logits of dev."""
+    material, config = trained.material, trained.config.ngrams
+    if config is None:
+        return np.zeros((len(material.dev), len(material.taxonomy)))
+    truth, judged = (make(material.train, material.taxonomy) for make in (label_matrix, judged_matrix))
+    table = fit_ngrams(trained.train.features[: len(material.train)], truth, judged, config)
+    write_ngrams(table, folder / NGRAMS)
+    return np.stack([table.logits(one) for one in trained.dev.features]).astype(np.float64)
 
 
 def judge(trained: Trained, reference: FloatArray, served: FloatArray) -> Judgement:
@@ -231,6 +247,7 @@ def describe(trained: Trained, scoring: Scoring, dev: dict[str, Any]) -> dict[st
         "licence": config.licence,
         "input": asdict(config.input),
         "tokens": asdict(trained.special),
+        "ngrams": config.ngrams.order if config.ngrams else 0,
         "task": scoring.task,
         "calibration": {label: {"scale": scale, "shift": shift} for label, scale, shift in pairs},
         "thresholds": dict(zip(ids, scoring.thresholds, strict=False)),  # with single_label there are none

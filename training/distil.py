@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..inference.bundle import Bundle
-from ..inference.engine import OnnxEngine
+from ..inference.bundle_engine import open_bundle_engine
 from ..inference.features import Featuriser, read_tokenizer
 from ..inference.language import language_note
 from ..inference.manifest import MANIFEST, file_sha256
@@ -58,7 +58,7 @@ class BundleTeacher:
             raise WusumError(f"teacher.bundles: {folder} and the label scheme differ in {strange[0]!r}; name another")
         tokenizer = read_tokenizer(self.bundle.tokenizer_path)
         self._featurise = Featuriser(tokenizer, self.bundle.input, self.bundle.tokens)
-        self._engine = OnnxEngine(self.bundle.model_path)
+        self._engine = open_bundle_engine(self.bundle)
         self._order = [own.index(label) for label in taxonomy.ids]
 
     def probabilities(self, articles: Sequence[RawArticle]) -> Floats:

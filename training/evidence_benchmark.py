@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from ..inference.article import Article
 from ..inference.bundle import Bundle, embedded_bundle, open_bundle
-from ..inference.engine import OnnxEngine
+from ..inference.bundle_engine import open_bundle_engine
 from ..inference.evidence import EvidenceFinder, Sentence, field_passages, read_sentences
 from ..inference.features import Features, Featuriser, read_tokenizer
 from ..inference.prediction import Evidence
@@ -72,7 +72,7 @@ class Reader:
         self.scoring = bundle.scoring
         self.featurise = Featuriser(read_tokenizer(bundle.tokenizer_path), bundle.input, bundle.tokens)
         self.tokens = 0
-        self._engine = OnnxEngine(bundle.model_path, threads)
+        self._engine = open_bundle_engine(bundle, threads=threads)
 
     def logits(self, features: Features) -> npt.NDArray[np.float32]:
         """Return the logits of an article, shape (labels,)."""

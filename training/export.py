@@ -29,12 +29,14 @@ from ..labels.errors import WusumError
 from .attention import ATTENTION
 from .config import ExportConfig
 from .model import ArticleTagger
+from .outliers import OUTLIERS, split_outliers
 from .progress import watched
 
 HEAD = "head"
 SCOPES = "pkg.torch.onnx.name_scopes"  # where the exporter notes which module a node comes from
 QUANTISED = ("MatMul", "Gather")
 CALIBRATION_ARTICLES = 128  # spread over the training part; more hardly move the ranges
+IN_FULL = (f"'{HEAD}'", f".{OUTLIERS}")  # in the scopes of nodes that stay in fp32
 
 
 class OneArticle(nn.Module):
@@ -67,13 +69,14 @@ def export_model(model: ArticleTagger, config: ExportConfig, features: Sequence[
     Raises:
         WusumError: the encoder or head cannot be exported.
     """
-    export_fp32(model, full)
+    chosen = features[:: max(1, len(features) // CALIBRATION_ARTICLES)]
+    export_fp32(model if config.precision == "fp32" else split_outliers(model, chosen), full)
     served = full.with_name("model-served.onnx")
     if config.precision == "fp32":
         shutil.copyfile(full, served)
         strip_provenance(served)
     elif config.precision == "int8_static":
-        quantise_static(full, served, features)
+        quantise_static(full, served, chosen)
     else:
         quantise_dynamic(full, served)
     return served
@@ -112,7 +115,8 @@ def export_fp32(model: ArticleTagger, path: Path) -> None:
 def quantise_dynamic(source: Path, target: Path) -> None:
     """Write an int8 copy: weights of matrix products and embeddings in 8 bits, activations scaled per article.
 
-    The head stays in fp32: it is one product in a thousand and its rounding would go straight into the scores.
+    Head and outliers stay in fp32: they are one product in a thousand, and the head's rounding would go straight into
+    the scores.
     """
     with _quiet():
         quantize_dynamic(
@@ -121,7 +125,7 @@ def quantise_dynamic(source: Path, target: Path) -> None:
             op_types_to_quantize=list(QUANTISED),
             per_channel=True,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=_head_nodes(source),
+            nodes_to_exclude=_nodes_in_full(source),
         )
     strip_provenance(target)
 
@@ -130,20 +134,20 @@ def quantise_static(source: Path, target: Path, features: Sequence[Features]) ->
     """Write an int8 copy whose activations have fixed ranges, measured on articles: nothing is measured while serving.
 
     The ranges are the means of the articles' own (a moving average, which one freak activation does not stretch).
-    Products of two activations, inside attention, stay in fp32, and so does the head.
+    Products of two activations, inside attention, stay in fp32, and so do head and outliers.
     """
     with _quiet():
         quantize_static(
             source,
             target,
-            FeatureReader(features[:: max(1, len(features) // CALIBRATION_ARTICLES)]),
+            FeatureReader(features),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(QUANTISED),
             per_channel=True,
             weight_type=QuantType.QInt8,
             activation_type=QuantType.QUInt8,
             calibrate_method=CalibrationMethod.MinMax,
-            nodes_to_exclude=_head_nodes(source),
+            nodes_to_exclude=_nodes_in_full(source),
             extra_options={
                 "MatMulConstBOnly": True,
                 "OpTypesToExcludeOutputQuantization": ["MatMul"],
@@ -179,13 +183,14 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _head_nodes(source: Path) -> list[str]:
+def _nodes_in_full(source: Path) -> list[str]:
     graph: Any = onnx.load(source).graph
-    return [node.name for node in graph.node if _in_head(node)]
+    return [node.name for node in graph.node if _is_in_full(node)]
 
 
-def _in_head(node: onnx.NodeProto) -> bool:
-    return any(entry.key == SCOPES and f"'{HEAD}'" in entry.value for entry in node.metadata_props)
+def _is_in_full(node: onnx.NodeProto) -> bool:
+    scopes = [entry.value for entry in node.metadata_props if entry.key == SCOPES]
+    return any(name in scope for scope in scopes for name in IN_FULL)
 
 
 def strip_provenance(path: Path) -> None:

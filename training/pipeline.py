@@ -28,15 +28,15 @@ from .targets import target_matrix
 from .trainer import fine_tune
 
 # What may change between training and writing the bundle; a run's folder may be moved.
-AFTER_TRAINING = [f"recipe.{key}" for key in ("name", "version", "licence", "output", "export")]
+AFTER_TRAINING = [f"recipe.{key}" for key in ("name", "version", "licence", "output", "export", "ngrams")]
 
 
 def train(config: TrainConfig) -> Path:
     """Run a recipe and return the folder of the finished bundle.
 
     Interrupted, it goes on from the last checkpoint in ``output/checkpoints`` when called again with the same recipe.
-    Where the training is complete, nothing is trained again, and the recipe's export section, name, version and licence
-    may be others. Started by ``accelerate launch``, every process calls this; the main one writes.
+    Where the training is complete, nothing is trained again, and the recipe's sections export and ngrams, its name,
+    version and licence may be others. Started by ``accelerate launch``, every process calls this; the main one writes.
 
     Raises:
         WusumError: a fault in the recipe or the data, an output folder that belongs to another recipe or other

@@ -91,7 +91,7 @@ def tagging(setting: Setting, engine: EngineName) -> Side:
     """
     source = write_lines(setting.folder / f"pages-{engine}.jsonl", [page.page for page in setting.pages])
     output = setting.folder / f"{engine}.jsonl"
-    tagger = Tagger.load(setting.bundle.folder, threads=setting.threads, engine=engine)
+    tagger = Tagger.load(setting.bundle.folder, threads=1, workers=setting.threads, engine=engine)
 
     def run() -> None:
         arguments = ["tag", str(source), "-o", str(output), "--force", "--clean", "always", "--engine", engine]

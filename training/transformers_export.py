@@ -2,8 +2,9 @@
 
 A recipe with ``pooling: first`` has the head that transformers calls sequence classification. Its bundle opens there:
 ``pipeline("text-classification", model=bundle, top_k=None)`` gives every label by name with its uncalibrated
-probability. Three things the pipeline does not do, and the tagger does: it reads one window, takes the text as the
-recipe's normalisation and ``input.prefix`` would leave it, and knows neither calibration nor thresholds.
+probability. Four things the pipeline does not do, and the tagger does: it reads one window, takes the text as the
+recipe's normalisation and ``input.prefix`` would leave it, knows neither calibration nor thresholds, and adds no
+n-grams.
 
 These recipes give plain transformers up, because it has no such head:
 

@@ -66,7 +66,7 @@ class StubTagger:
 def use_stub(monkeypatch: pytest.MonkeyPatch, stub: StubTagger | None = None) -> None:
     """Let `wusum tag` load a stub."""
     tagger = stub or StubTagger()
-    monkeypatch.setattr(tag_command, "_load_tagger", lambda _: tagger)
+    monkeypatch.setattr(tag_command, "_load_tagger", lambda *_, **__: tagger)
     monkeypatch.setattr(cli, "_entries", lambda: EntryPoints([_TAG]))
 
 
@@ -110,7 +110,7 @@ class Stub:
     def predict(self, article):
         time.sleep({seconds})
         return Prediction((), (), {{}}, (article if isinstance(article, str) else article.text,))
-tag_command._load_tagger = lambda _: Stub()
+tag_command._load_tagger = lambda *_, **__: Stub()
 job._SEGMENT_ITEMS, job._SEGMENT_SECONDS = {items}, {every}
 cli._entries = lambda: EntryPoints([EntryPoint("tag", "wusum.inference.tag_command:COMMAND", cli.GROUP)])
 sys.exit(cli.main())

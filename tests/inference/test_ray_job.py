@@ -7,10 +7,8 @@ import gzip
 import json
 import os
 import signal
-import sys
 import threading
 import time
-from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,13 +22,8 @@ pa = pytest.importorskip("pyarrow")
 import pyarrow.dataset as ds  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 
-from wusum.inference import cli, ray_output, tag_command  # noqa: E402
-from wusum.inference.bundle import embedded_bundle  # noqa: E402
-from wusum.inference.columns import Columns  # noqa: E402
-from wusum.inference.ray_blocks import BlockOptions, has_dates  # noqa: E402
-from wusum.inference.ray_command import run_on_ray  # noqa: E402
+from wusum.inference import cli, ray_job, ray_output  # noqa: E402
 from wusum.inference.ray_job import RayTally, tag_with_ray  # noqa: E402
-from wusum.inference.ray_sources import find_stored  # noqa: E402
 from wusum.labels.errors import WusumError  # noqa: E402
 
 _HANG_SECONDS = 600.0
@@ -196,13 +189,14 @@ def test_a_block_that_kills_every_worker_ends_the_job_in_one_sentence(
 
     with monkeypatch.context() as patch:
         patch.setattr(ray_output, "RayOutput", Deadly)
-        # Ray's half an hour cut short: what is left is five seconds for each article of a block.
+        # Ray's half an hour cut short: what is left is a second for each article of a block.
+        patch.setattr(ray_job, "_SLOWEST", 1.0)
         patch.setattr(ray.data.DataContext.get_current(), "execution_no_progress_timeout_s", 1)
         with pytest.raises(WusumError, match=r"tags: nothing went on for too long; expected [^\n]* with --resume$"):
-            _tag(archive, output, tiny_bundle, block_articles=4)
+            _tag(archive, output, tiny_bundle)
     assert not list((output / "_done").glob(f"{mark}*"))
     assert not (output / "_SUCCESS").exists()
-    assert _tag(archive, output, tiny_bundle, block_articles=4, resume=True) == RayTally(600, 4)
+    assert _tag(archive, output, tiny_bundle, resume=True) == RayTally(600, 4)
     _assert_same(output, local)
 
 
@@ -251,59 +245,17 @@ def test_a_file_that_becomes_shorter_ends_the_job_in_one_sentence(
     assert not (output / "_SUCCESS").exists()
 
 
-def test_an_input_that_is_not_there_is_told_before_anything_starts(tmp_path: Path) -> None:
-    with pytest.raises(WusumError, match="no such file or folder"):
-        tag_with_ray([str(tmp_path / "none.jsonl")], str(tmp_path / "tags"))
-    page = tmp_path / "page.txt"
-    page.write_text("نص")
-    with pytest.raises(WusumError, match="is no table"):
-        tag_with_ray([str(page)], str(tmp_path / "tags"))
-    with pytest.raises(WusumError, match="can be read on this machine only"):
-        tag_with_ray(["-"], str(tmp_path / "tags"))
-    assert not (tmp_path / "tags").exists()
-
-
-@pytest.mark.parametrize(("dates", "found"), [((None, "2016-03-01"), True), ((None, "yesterday"), False)])
-def test_one_date_among_the_first_articles_is_enough(
-    dates: tuple[str | None, ...], found: bool, tmp_path: Path
+def test_an_output_that_takes_no_more_ends_the_job_in_one_sentence(
+    cluster: None, archive: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = tmp_path / "a.jsonl"
-    rows = [{"text": "نص عربي", "date": date} for date in dates]
-    table.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    (source,) = find_stored([str(table)])
-    assert has_dates(source, BlockOptions(Columns(), "auto", "date", 256)) == found
+    output = tmp_path / "tags"
 
+    class Blocked(ray_output.RayOutput):  # within a function, so that workers get it by value
+        def commit(self, name: str, *values: Any, **named: Any) -> None:
+            (output / f"{name}.parquet").mkdir(exist_ok=True)
+            super().commit(name, *values, **named)
 
-def test_an_output_that_exists_is_refused(tmp_path: Path) -> None:
-    table = tmp_path / "a.jsonl"
-    table.write_text('{"text": "نص"}\n', encoding="utf-8")
-    (tmp_path / "tags").mkdir()
-    (tmp_path / "tags" / "mine").write_text("")
-    with pytest.raises(WusumError, match="exists already; expected a new or an empty folder"):
-        tag_with_ray([str(table)], str(tmp_path / "tags"), bundle=embedded_bundle())
-
-
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        ("--keep-columns -o tags", "--keep-columns does not go with --engine ray"),
-        ("--force -o tags", "--force does not go with --engine ray"),
-        ("--format jsonl -o tags", "--format tells the form of standard output"),
-        ("", "writes a folder of Parquet"),
-        ("-o -", "writes a folder of Parquet"),
-        ("--labels nobody -o tags", "nobody"),
-    ],
-)
-def test_options_that_do_not_go_with_ray_are_refused(options: str, told: str) -> None:
-    parser = ArgumentParser()
-    tag_command.COMMAND.add_arguments(parser)
-    with pytest.raises(WusumError, match=told) as caught:
-        run_on_ray(parser.parse_args(["a.jsonl", *options.split()]))
-    assert "\n" not in str(caught.value)
-
-
-def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-    monkeypatch.setitem(sys.modules, "ray.data", None)
-    with pytest.raises(WusumError, match=r"pip install 'wusum\[ray\]'"):
-        tag_with_ray(["a.jsonl"], str(tmp_path / "tags"))
+    monkeypatch.setattr(ray_output, "RayOutput", Blocked)
+    with pytest.raises(WusumError, match=r"tags: \[Errno 21\] Is a directory[^\n]*with --resume$"):
+        _tag(archive, output, tiny_bundle, partition_by=None)
+    assert not (output / "_SUCCESS").exists()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import shutil
@@ -16,6 +17,7 @@ from wusum import inference  # noqa: E402
 from wusum.inference import spark  # noqa: E402
 from wusum.inference.choice import Choice  # noqa: E402
 from wusum.inference.columns import Columns  # noqa: E402
+from wusum.inference.manifest import MANIFEST, write_manifest  # noqa: E402
 from wusum.inference.spark import SCHEMA, tag_batches  # noqa: E402
 from wusum.inference.tagger import Tagger  # noqa: E402
 from wusum.labels.errors import WusumError  # noqa: E402
@@ -81,6 +83,25 @@ def test_clean_always_drops_page_furniture(tiny_bundle: Path) -> None:
     [plain], [cleaned] = (tag(frame, tiny_bundle, clean=clean) for clean in ("auto", "always"))
     assert not any("furniture" in note for note in plain["notes"])
     assert any("furniture" in note for note in cleaned["notes"])
+
+
+def test_a_least_precision_leaves_out_labels(tiny_bundle: Path, articles: list[dict[str, Any]], tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+    manifest = json.loads((copy / MANIFEST).read_text("utf-8"))
+    labels = list(manifest["thresholds"])
+    manifest["thresholds"] = dict.fromkeys(labels, 0.000001)
+    manifest["precision"] = dict.fromkeys(labels, [0.0] * 40 + [None] * 10)  # reached anywhere, from 0.9 on nowhere
+    manifest["precision"]["syria"] = [0.0] * 50
+    write_manifest(copy, manifest)
+
+    def given(least: float | None) -> set[int]:
+        rows = tag(pandas.DataFrame(articles), copy, min_precision=least)
+        return {len(row["topics"]) + len(row["actors"]) for row in rows}
+
+    # Of the same bundle in the same process: what a job asks for must not stay for the next one.
+    assert [given(least) for least in (None, 0.9, 0.85, None)] == [{len(labels)}, {1}, {len(labels)}, {len(labels)}]
+    with pytest.raises(WusumError, match=r"precision 0\.3: expected 0\.5 to 0\.99"):
+        given(0.3)
 
 
 def test_a_worker_loads_one_tagger_and_holds_one_frame(

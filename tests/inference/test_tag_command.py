@@ -52,7 +52,7 @@ def test_good_inputs_are_tagged_beside_every_kind_of_bad_one(tmp_path: Path, pag
 def test_nothing_tagged_is_2_and_loads_no_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    monkeypatch.setattr(tag_command, "_load_tagger", lambda *_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(tag_command, "_load_tagger", lambda *_, **__: pytest.fail("the model was loaded"))
     code, rows, err = tag(capsys, tmp_path / "none.txt", "-o", tmp_path / "tags.jsonl")
     assert (code, rows) == (2, [])
     rejected = tmp_path / "tags.jsonl.rejected.jsonl"

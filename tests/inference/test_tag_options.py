@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 from collections.abc import Callable
@@ -10,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from wusum.inference import cli, job, tag_command, tagger
+from wusum.inference import bundle_engine, cli, job, tag_command
 from wusum.inference.choice import Choice
 from wusum.inference.engine import Engine, EngineName
 from wusum.inference.manifest import write_manifest
 from wusum.inference.prediction import Prediction
+from wusum.inference.tag_options import RAY_ONLY
 
 from .tag_runs import LOAD_TAGGER, Capture, keys, refused, run, tag
 
@@ -74,6 +76,15 @@ def test_options_and_paths_come_in_any_order(tmp_path: Path, page: Path, capsys:
         (["a", "--min-precision", "nan"], "'nan' is no precision"),
         (["a", "--min-precision", "much"], "'much' is no precision"),
         (["a", "--evidence", "--format", "table"], "--format table has no room for --evidence"),
+        (["a", "--workers", "0"], "'0' is no number of workers; expected one, or the fewest and the most, 2-8"),
+        (["a", "--workers", "8-2"], "'8-2' is no number of workers"),
+        (["a", "--workers", "all"], "'all' is no number of workers"),
+        (["a", "--block-articles", "0"], "'0' is no number of articles; expected 1 to 1000000"),
+        (["a", "--partition-by", "week"], "invalid choice: 'week'"),
+        (["a", "--workers", "2"], "--workers goes with --engine ray only; expected none; leave it out"),
+        (["a", "--engine", "openvino", "--partition-by", "none"], "--partition-by goes with --engine ray only"),
+        (["a", "--date-column", "day"], "--date-column goes with --engine ray only"),
+        (["a", "--block-articles", "9"], "--block-articles goes with --engine ray only"),
         (["a", "--engine", "abacus"], "invalid choice: 'abacus'"),
         (["a", "--format", "xml"], "invalid choice: 'xml'"),
         (["a", "--colour"], "unrecognized arguments: --colour"),
@@ -84,6 +95,36 @@ def test_wrong_usage_is_one_line(capsys: Capture, argv: list[str], expected: str
     code, rows, err = tag(capsys, *argv)
     assert (code, rows, len(err)) == (2, [], 1)
     assert expected in err[0]
+
+
+@pytest.mark.parametrize(
+    ("argv", "given"),
+    [
+        ([], {}),
+        (
+            ["--workers", "2", "--partition-by", "month", "--date-column", "day", "--block-articles", "9"],
+            {"workers": 2, "partition_by": "month", "date_column": "day", "block_articles": 9},
+        ),
+        (["--workers", "2-8", "--partition-by", "none"], {"workers": (2, 8), "partition_by": None}),
+        (["--workers", "3-3"], {"workers": 3}),
+    ],
+)
+def test_options_of_ray_reach_the_job(argv: list[str], given: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyarrow")
+    from wusum.inference import ray_command
+    from wusum.inference.ray_job import RayTally, tag_with_ray
+
+    calls: list[dict[str, Any]] = []
+
+    def noted(*values: Any, **named: Any) -> RayTally:
+        inspect.signature(tag_with_ray).bind(*values, **named)
+        calls.append(named)
+        return RayTally(1, 0)
+
+    monkeypatch.setattr(ray_command, "tag_with_ray", noted)
+    assert run("a.jsonl", "--engine", "ray", "-o", "tags", *argv) == 0
+    told = {name: value for name, value in calls[0].items() if name in RAY_ONLY}
+    assert told == given
 
 
 def test_help_says_what_a_path_may_be(capsys: Capture) -> None:
@@ -179,13 +220,13 @@ def test_the_engine_is_chosen_and_decides_about_the_output(
     tmp_path: Path, tiny_bundle: Path, page: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    opened = tagger.open_engine
+    opened = bundle_engine.open_engine
 
-    def watched(name: EngineName, path: Path, threads: int | None) -> Engine:
+    def watched(name: EngineName, *values: Any) -> Engine:
         asked.append(name)
-        return opened("onnx", path, threads)
+        return opened("onnx", *values)
 
-    monkeypatch.setattr(tagger, "open_engine", watched)
+    monkeypatch.setattr(bundle_engine, "open_engine", watched)
     begin = ["--bundle", tiny_bundle, "-o", tmp_path / "tags.jsonl", "--threads", "1", page]
     monkeypatch.setattr(job.FileJob, "finish", interrupt)
     assert run(*begin, "--engine", "openvino") == 130

@@ -33,6 +33,7 @@ MANIFEST: dict[str, Any] = {
     "version": "1.2",
     "created": "2026-01-01",
     "licence": "MIT",
+    "ngrams": 0,
     "task": "multi_label",
     "input": {"recipe": "arabert-v02", "prefix": "", "max_chars": 2400, "window": 256, "max_windows": 5},
     "training": {
