@@ -44,7 +44,8 @@ def join(
 
     A text is recognised by its fingerprint, wherever it lies and whatever it is called; its name only tells a changed
     text from a missing one. Where sources repeat a text, the first counts. The project's own articles (``WRITTEN``) are
-    joined too. Sources are streamed; only texts that are gold are held. Files appear complete or not at all. ``on_text`` gets the texts read and joined so far.
+    joined too. Sources are streamed; only texts that are gold are held. Files appear complete or not at all.
+    ``on_text`` gets the texts read and joined so far.
 
     Raises:
         WusumError: a source cannot be read, nothing could be joined, or an output exists and ``force`` is not set.

@@ -31,6 +31,7 @@ from .config import ExportConfig
 from .model import ArticleTagger
 from .outliers import OUTLIERS, split_outliers
 from .progress import watched
+from .ranges import note_ranges
 
 HEAD = "head"
 SCOPES = "pkg.torch.onnx.name_scopes"  # where the exporter notes which module a node comes from
@@ -79,6 +80,7 @@ def export_model(model: ArticleTagger, config: ExportConfig, features: Sequence[
         quantise_static(full, served, chosen)
     else:
         quantise_dynamic(full, served)
+        note_ranges(served, chosen)
     return served
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from wusum.labels import WusumError, text_hash
-from wusum.labels.join import join
+from wusum.labels.join import WRITTEN, join
+from wusum.labels.sources import read_source
 
 PLAIN = "عقد الوزيران اجتماعا في العاصمة.\nواتفقا على فتح المعبر."
 MARKED = "أعلنت اللجنة نتائج الانتخابات <أولية> & نهائية.\nوتجري الجولة الثانية غدا."
@@ -187,6 +188,19 @@ def test_a_file_in_another_encoding_is_reported_not_fatal(tmp_path: Path, gold: 
     assert train.changed == ("plain:Politics/1.txt",)
 
 
+def test_our_own_articles_are_joined_but_no_source(tmp_path: Path, gold: Path, sources: list[Path]) -> None:
+    written = next(read_source(WRITTEN))
+    train = read_rows(gold / "train.jsonl")
+    write_rows(gold / "train.jsonl", [*train, gold_row(written.name, written.text)])
+    report, _ = join(sources, tmp_path / "out", gold=gold)
+    assert (report.joined, report.missing) == (3, ())
+    row = read_rows(tmp_path / "out" / "train.jsonl")[2]
+    assert (row["id"], row["title"], row["text"]) == (written.name, written.title, written.text)
+    wrong = write_rows(tmp_path / "wrong.jsonl", [{"id": "x", "text": "نص آخر."}])
+    with pytest.raises(WusumError, match="none is a gold article"):
+        join([wrong], tmp_path / "other", gold=gold)
+
+
 def test_counts_texts_for_the_progress_display(tmp_path: Path, gold: Path, sources: list[Path]) -> None:
     seen: list[tuple[int, int]] = []
     join(sources, tmp_path / "out", gold=gold, on_text=lambda read, joined: seen.append((read, joined)))
@@ -196,10 +210,12 @@ def test_counts_texts_for_the_progress_display(tmp_path: Path, gold: Path, sourc
 
 def test_joins_the_whole_gold(tmp_path: Path, shared: Path) -> None:
     reports = join([shared / "data" / "gold", *sorted((shared / "data" / "corpora").glob("*.jsonl.xz"))], tmp_path)
-    assert [(report.split, report.joined) for report in reports] == [("train", 8802), ("test", 250)]
+    assert [(report.split, report.joined) for report in reports] == [("train", 11044), ("test", 250)]
     assert not any(report.missing or report.changed for report in reports)
     for split in ("train", "test"):
         joined = {row["id"]: row for row in read_rows(tmp_path / f"{split}.jsonl")}
+        own = [row for name, row in joined.items() if name.startswith("wusum:written/")]
+        assert len(own) == (442 if split == "train" else 0)
         for original in read_rows(shared / "data" / "gold" / f"{split}.jsonl"):
             row = joined[original["id"]]
             assert (row["title"], row["text"]) == (original["title"], original["text"])
