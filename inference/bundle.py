@@ -73,6 +73,16 @@ class Bundle:
         return self.folder / TOKENIZER
 
 
+def needed_files(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the files that serving needs, by a bundle's manifest.
+
+    Example:
+        >>> needed_files({"ngrams": 2})
+        ('model.onnx', 'tokenizer.json', 'taxonomy.yaml', 'ngrams.safetensors')
+    """
+    return (*SERVING_FILES, NGRAMS) if manifest["ngrams"] else SERVING_FILES
+
+
 def embedded_bundle() -> Path:
     """Return the folder of the bundle that the package carries."""
     return Path(str(resources.files("wusum.inference"))) / "default"
@@ -95,8 +105,7 @@ def open_bundle(folder: Path) -> Bundle:
     ngrams: int = manifest["ngrams"]
     if isinstance(ngrams, bool) or ngrams < 0:
         raise WusumError(f"{where}:ngrams: {ngrams!r}, expected a number from 0; the bundle is damaged")
-    needed = (*SERVING_FILES, NGRAMS) if ngrams else SERVING_FILES
-    files = _check_files(folder, manifest["files"], needed)
+    files = _check_files(folder, manifest["files"], needed_files(manifest))
     config = _read_section(InputConfig, manifest["input"], f"{where}:input")
     tokens = _read_section(SpecialTokens, manifest["tokens"], f"{where}:tokens")
     get_recipe(config.recipe)

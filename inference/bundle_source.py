@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..labels.errors import WusumError
-from .bundle import SERVING_FILES, Bundle, embedded_bundle, open_bundle
+from .bundle import Bundle, embedded_bundle, needed_files, open_bundle
 from .hub import Wanted, cached_repository, fetch, is_commit, is_offline, remember
 from .manifest import MANIFEST, read_manifest
 
@@ -17,7 +17,7 @@ _REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 _SUFFIX = re.compile(r"\.[A-Za-z]+$")  # of a file (model.onnx); what follows the dot of a version has digits (news-1.5)
 _REVISION = re.compile(r"(?!.*\.\.)\w[\w./-]*", re.ASCII)
 # Hashed too, but of no use for tagging: the trained weights, and the card, which people edit on the hub.
-_LEFT_OUT = re.compile(r".*\.safetensors|README\.md")
+_LEFT_OUT = re.compile(r"(?!ngrams\.).*\.safetensors|README\.md")
 
 
 def load_bundle(source: str | Path | None, *, offline: bool = False) -> Bundle:
@@ -85,7 +85,7 @@ def _fetch_bundle(name: str, offline: bool) -> Path:
     files = _files(folder)
     if _missing(folder, files) and not (offline or is_offline()):
         lacking = f", though {MANIFEST} names it; the upload is not complete, name another revision"
-        wanted = replace(wanted, files=files, needed=SERVING_FILES, lacking=lacking)
+        wanted = replace(wanted, files=files, needed=needed_files(read_manifest(folder)), lacking=lacking)
         folder = fetch(wanted, commit=folder.name)
     _refuse_half(wanted, folder)
     remember(folder, wanted.revision)
@@ -108,7 +108,7 @@ def _missing(folder: Path, files: tuple[str, ...]) -> list[str]:
 
 def _refuse_half(wanted: Wanted, folder: Path) -> None:
     """Refuse a folder of the cache that an earlier download, cut at some point, left without a file."""
-    missing = _missing(folder, SERVING_FILES)
+    missing = _missing(folder, needed_files(read_manifest(folder)))
     if missing:
         found = f"the local cache holds a part of it, without {missing[0]}"
         raise WusumError(f"{wanted}: {found}; try again online, or name {wanted.instead}")

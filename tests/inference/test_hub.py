@@ -15,7 +15,7 @@ import pytest
 
 from wusum.inference import Tagger, cli
 from wusum.inference import hub as hub_module
-from wusum.inference.bundle import MODEL, SERVING_FILES, TAXONOMY, TOKENIZER, embedded_bundle
+from wusum.inference.bundle import MODEL, NGRAMS, SERVING_FILES, TAXONOMY, TOKENIZER, embedded_bundle
 from wusum.inference.bundle_source import find_bundle, load_bundle
 from wusum.inference.manifest import MANIFEST, seal
 from wusum.labels.errors import WusumError
@@ -31,6 +31,7 @@ def bundle_files(model: bytes = b"a model") -> dict[str, bytes]:
         MODEL: model,
         TOKENIZER: b"{}",
         TAXONOMY: (embedded_bundle() / TAXONOMY).read_bytes(),
+        NGRAMS: b"a table",
         "encoder.json": b"{}",
         "network.safetensors": b"the trained weights",
         "README.md": b"a card",
@@ -72,7 +73,7 @@ def test_what_tagging_needs_is_fetched_once_and_found_again_offline(
 ) -> None:
     bundle = load_bundle(f"{REPOSITORY}@v1")
     assert bundle.folder.name == COMMIT
-    assert {file.name for file in bundle.folder.iterdir()} == {MANIFEST, *SERVING_FILES, "encoder.json"}
+    assert {file.name for file in bundle.folder.iterdir()} == {MANIFEST, *SERVING_FILES, NGRAMS, "encoder.json"}
     forbid_asking(monkeypatch)
     hub.calls.clear()
     assert load_bundle(f"{REPOSITORY}@v1", offline=True) == bundle
