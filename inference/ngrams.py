@@ -39,8 +39,8 @@ class NgramTable:
         >>> keys = np.unique(ngram_keys(features, 1))
         >>> halves = np.full(1, 0.5, np.float32)
         >>> table = NgramTable(1, keys, np.ones(2, np.float32), np.array([[2], [2]], np.int8), halves, halves)
-        >>> table.logits(features).round(3).tolist()
-        [1.867]
+        >>> [round(float(one), 2) for one in table.logits(features)]
+        [1.87]
     """
 
     order: int
