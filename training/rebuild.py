@@ -1,4 +1,4 @@
-"""Builds the embedded model anew, stage by stage: ``python -m wusum.training.rebuild KHALEEJ ANTCORPUS``.
+"""Builds the embedded model anew from the labels of today: ``python -m wusum.training.rebuild KHALEEJ ANTCORPUS``.
 
 From the repository's root, with the texts of both corpora as JSON lines (also .gz and .xz). A stage whose result is
 there is passed over, and one that was stopped goes on from its last checkpoint, so the same command is called again

@@ -234,5 +234,18 @@ def test_the_engine_is_chosen_and_decides_about_the_output(
     assert "began with another --engine" in refused(capsys, *begin, "--resume")
 
 
+@pytest.mark.usefixtures("real")
+def test_a_job_goes_on_with_another_number_of_threads(
+    tmp_path: Path, tiny_bundle: Path, page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
+    assert run("--bundle", tiny_bundle, "-o", whole, "--threads", "1", page) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(job.FileJob, "finish", interrupt)
+        assert run("--bundle", tiny_bundle, "-o", cut, "--threads", "1", page) == 130
+    assert run("--bundle", tiny_bundle, "-o", cut, "--threads", "3", "--resume", page) == 0
+    assert cut.read_bytes() == whole.read_bytes()
+
+
 def interrupt(_: job.FileJob) -> None:
     raise KeyboardInterrupt
