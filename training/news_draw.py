@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..labels.errors import WusumError
+from .progress import counted
 from .raw import RawArticle, read_raw
 from .script import run_script
 
@@ -55,12 +56,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     part, count = arguments.output.with_name(arguments.output.name + ".part"), 0
-    with part.open("w", encoding="utf-8") as lines:
-        for article in draw(read_raw(arguments.corpora)):
-            row = {"id": article.id, "title": article.title, "text": article.text}
-            lines.write(json.dumps(row, ensure_ascii=False) + "\n")
-            count += 1
-    os.replace(part, arguments.output)
+    try:
+        with part.open("w", encoding="utf-8") as lines:
+            for article in draw(counted(read_raw(arguments.corpora), "articles read")):
+                row = {"id": article.id, "title": article.title, "text": article.text}
+                lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+                count += 1
+        os.replace(part, arguments.output)
+    finally:
+        part.unlink(missing_ok=True)
     sys.stdout.write(f"{arguments.output}: {count:,} articles\n")
 
 

@@ -12,6 +12,7 @@ _Item = TypeVar("_Item")
 
 _QUIET_SECONDS = 2.0
 _LOG_SECONDS = 60.0
+_COUNT_SECONDS = 5.0
 
 
 class Bar:
@@ -52,6 +53,21 @@ class Bar:
         """Wipe the bar."""
         if self._bar.live.is_started:  # stopping one that never ran prints an empty line
             self._bar.stop()
+
+
+def counted(items: Iterable[_Item], what: str) -> Iterator[_Item]:
+    """Pass items on whose number is not known, and say from time to time how many there were.
+
+    Example:
+        >>> list(counted("ab", "letters"))
+        ['a', 'b']
+    """
+    logged = time.monotonic()
+    for number, item in enumerate(items, 1):
+        if (now := time.monotonic()) - logged >= _COUNT_SECONDS:
+            logged = now
+            say(f"{what}: {number:,}")
+        yield item
 
 
 def watched(items: Iterable[_Item], total: int, what: str) -> Iterator[_Item]:

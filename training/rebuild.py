@@ -18,7 +18,8 @@ from ..inference.progress import say
 from .script import run_script
 
 _WUSUM = ("-c", "from wusum.inference.cli import main; raise SystemExit(main())")
-_FROM_NEWS = ("model.encoder=runs/pretrain/encoder", "model.keep_layers=null")
+# The second pre-training goes on where the first one ended, and hides other words.
+_SECOND = ("optimisation.steps=1600", "optimisation.seed=1", "output=runs/pretrain-2")
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,18 @@ def stages(corpora: Sequence[str]) -> list[Stage]:
         >>> [stage.result.as_posix() for stage in stages(["khaleej.jsonl.xz"])][-1]
         'runs/default/bundle'
     """
-    news = "data/news.jsonl"
+    news, first, second = "data/news.jsonl", Path("runs/pretrain/encoder"), Path("runs/pretrain-2/encoder")
     return [
         Stage(Path("data/gold/train.jsonl"), (*_WUSUM, "labels", "join", *corpora, "-o", "data/gold")),
         Stage(Path(news), ("-m", "wusum.training.news_draw", *corpora, "-o", news)),
-        Stage(Path("runs/pretrain/encoder"), (*_WUSUM, "pretrain", "configs/pretrain.yaml")),
-        Stage(Path("runs/default/bundle"), (*_WUSUM, "train", "configs/default.yaml", *_FROM_NEWS)),
+        Stage(first, (*_WUSUM, "pretrain", "configs/pretrain.yaml")),
+        Stage(second, (*_WUSUM, "pretrain", "configs/pretrain.yaml", *_going_on_from(first), *_SECOND)),
+        Stage(Path("runs/default/bundle"), (*_WUSUM, "train", "configs/default.yaml", *_going_on_from(second))),
     ]
+
+
+def _going_on_from(encoder: Path) -> tuple[str, str]:
+    return f"model.encoder={encoder.as_posix()}", "model.keep_layers=null"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

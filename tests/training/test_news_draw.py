@@ -35,6 +35,14 @@ def test_the_command_writes_what_was_drawn(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "news.jsonl").read_text(encoding="utf-8")) == row
 
 
+def test_a_refused_corpus_leaves_nothing_behind(tmp_path: Path) -> None:
+    corpus = tmp_path / "other.jsonl"
+    corpus.write_text('{"id": "other:Politics/1", "text": "نص"}\n', encoding="utf-8")
+    with pytest.raises(WusumError, match="of neither corpus"):
+        main([str(corpus), "-o", str(tmp_path / "news.jsonl")])
+    assert [path.name for path in tmp_path.iterdir()] == ["other.jsonl"]
+
+
 def test_another_corpus_is_refused() -> None:
     with pytest.raises(WusumError, match="of neither corpus"):
         list(draw(iter([RawArticle("mine:1", None, "نص")])))

@@ -23,3 +23,13 @@ def test_off_a_terminal_a_line_a_minute_tells_how_far_it_is(
 def test_what_is_quick_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(progress.watched(range(3), 3, "counting")) == [0, 1, 2]
     assert capsys.readouterr().err == ""
+
+
+def test_of_an_unknown_number_it_tells_the_count(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    for _ in progress.counted("abcd", "letters read"):
+        now[0] += 3
+    assert capsys.readouterr().err.splitlines() == ["wusum: letters read: 3"]

@@ -8,6 +8,7 @@ import pytest
 
 from wusum.training import rebuild
 from wusum.training.config import load_config
+from wusum.training.pretrain_config import PretrainConfig, load_pretrain_config
 
 
 @pytest.fixture
@@ -51,3 +52,17 @@ def test_the_last_stages_recipe_is_sound() -> None:
     config = load_config(recipe, last.arguments[last.arguments.index("configs/default.yaml") + 1 :])
     assert Path(config.output, "bundle") == last.result
     assert config.model.encoder == before.result.as_posix()
+
+
+def test_the_second_pre_training_goes_on_from_the_first() -> None:
+    *_, first, second, _ = rebuild.stages(["a.jsonl"])
+    configs = [_pretraining(stage) for stage in (first, second)]
+    assert [Path(config.output, "encoder") for config in configs] == [first.result, second.result]
+    assert configs[1].model.encoder == first.result.as_posix()
+    assert configs[1].model.keep_layers is None
+
+
+def _pretraining(stage: rebuild.Stage) -> PretrainConfig:
+    place = stage.arguments.index("configs/pretrain.yaml")
+    recipe = Path(__file__).resolve().parents[2] / "configs" / "pretrain.yaml"
+    return load_pretrain_config(recipe, stage.arguments[place + 1 :])
