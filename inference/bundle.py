@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -56,6 +56,16 @@ class Bundle:
     def thresholds(self) -> Mapping[str, float]:
         """The threshold of every label; empty for a bundle that gives each article exactly one label."""
         return dict(zip(self.taxonomy.ids, self.scoring.thresholds, strict=False))
+
+    def with_precision(self, least: float) -> tuple[Bundle, tuple[str, ...]]:
+        """Return the bundle with thresholds for a precision on dev, and the labels that never reached it.
+
+        These are not given any more. See :meth:`~wusum.inference.scoring.Scoring.with_precision` for what it raises.
+        """
+        scoring = self.scoring.with_precision(least)
+        pairs = zip(self.taxonomy.ids, scoring.thresholds, strict=True)
+        never = tuple(label for label, threshold in pairs if math.isinf(threshold))
+        return replace(self, scoring=scoring), never
 
     @property
     def model_path(self) -> Path:

@@ -11,7 +11,7 @@ from .columns import Columns
 from .progress import say
 from .ray_job import tag_with_ray
 from .rejected import STDIN
-from .tag_options import NO_PARTITIONS, RAY_ONLY
+from .tag_options import NO_PARTITIONS, RAY_ONLY, tell_never_given
 
 _INTERRUPTED = 130
 _LOCAL_ONLY = ("keep_columns", "force", "input_format", "evidence")
@@ -48,6 +48,7 @@ def run_on_ray(arguments: Namespace) -> int:
     except KeyboardInterrupt:
         say("interrupted; the blocks that are done are safe; the same command with --resume goes on")
         return _INTERRUPTED
+    tell_never_given(arguments, done.never_given)
     counts = f"{done.rejected} of {done.rejected + done.tagged} inputs rejected, {done.tagged} tagged"
     where = arguments.output.partition("?")[0].rstrip("/")
     say(f"{counts}; reasons in {where}/_rejected" if done.rejected else counts)

@@ -32,10 +32,12 @@ class RayTally(NamedTuple):
     Attributes:
         tagged: count of tagged articles.
         rejected: count of rejected ones; their places and reasons stand in ``OUTPUT/_rejected``.
+        never_given: the labels that never had the least precision that was asked for.
     """
 
     tagged: int
     rejected: int
+    never_given: tuple[str, ...] = ()
 
 
 def tag_with_ray(
@@ -110,8 +112,9 @@ def tag_with_ray(
     model = load_bundle(bundle)
     shared = share_bundle(model, bundle)
     choice.check(model.taxonomy)
+    never: tuple[str, ...] = ()
     if min_precision is not None:
-        model.scoring.with_precision(min_precision)  # refuses here, before any worker starts
+        _, never = model.with_precision(min_precision)  # refuses here, before any worker starts
     sources = list(find_stored(paths))
     if not sources:
         raise WusumError("no inputs; expected a path or an address; name one")
@@ -134,7 +137,7 @@ def tag_with_ray(
             each = WorkerOptions(shared, threads_per_worker, min_precision, choice)
             _run(sources, options, target, each, pool)
     done = target.finish(len(sources))
-    return RayTally(done.tagged, done.rejected)
+    return RayTally(done.tagged, done.rejected, never)
 
 
 def _run(

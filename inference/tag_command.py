@@ -25,7 +25,7 @@ from .progress import Show, Tally, say
 from .readers import Walk
 from .rejected import STDIN, Rejected, shown
 from .sources import REJECTED_SUFFIX, Source, find_sources
-from .tag_options import add_arguments, refuse_ray_only
+from .tag_options import add_arguments, refuse_ray_only, tell_never_given
 from .writers import JsonLinesWriter, Writer, check_output, standard_output, to_row
 
 if TYPE_CHECKING:
@@ -220,9 +220,7 @@ def _load_tagger(arguments: Namespace, *, side_by_side: bool) -> Tagger:
             never = tagger.require_precision(arguments.min_precision)
         except WusumError as fault:
             raise WusumError(f"tag: --min-precision: {fault}") from None
-        if never:
-            told = f"not given, because they never reached it on dev: {', '.join(never)}"
-            say(f"--min-precision {arguments.min_precision}: {told}")
+        tell_never_given(arguments, never)
     return tagger
 
 

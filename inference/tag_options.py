@@ -6,12 +6,13 @@ import functools
 import math
 import re
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..labels.errors import WusumError
 from .engine import ENGINES
 from .formats import INPUT_FORMS
+from .progress import say
 from .scoring import PRECISIONS
 
 RAY_ONLY = ("workers", "partition_by", "date_column", "block_articles")
@@ -183,3 +184,14 @@ def refuse_ray_only(arguments: Namespace) -> None:
         if getattr(arguments, name) is not None:
             option = name.replace("_", "-")
             raise WusumError(f"tag: --{option} goes with --engine ray only; expected none; leave it out")
+
+
+def tell_never_given(arguments: Namespace, labels: Sequence[str]) -> None:
+    """Tell which labels the least precision leaves out altogether, if it does.
+
+    Example:
+        >>> tell_never_given(Namespace(min_precision=0.9), ())
+    """
+    if labels:
+        told = f"not given, because they never reached it on dev: {', '.join(labels)}"
+        say(f"--min-precision {arguments.min_precision}: {told}")

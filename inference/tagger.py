@@ -103,10 +103,8 @@ class Tagger:
         Raises:
             WusumError: as :meth:`~wusum.inference.scoring.Scoring.with_precision`.
         """
-        scoring = self.bundle.scoring.with_precision(least)
-        self.bundle = replace(self.bundle, scoring=scoring)
-        never = np.isinf(np.asarray(scoring.thresholds))
-        return tuple(label for label, gone in zip(self.taxonomy.ids, never, strict=True) if gone)
+        self.bundle, never = self.bundle.with_precision(least)
+        return never
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a str is one article

@@ -127,6 +127,16 @@ def test_options_of_ray_reach_the_job(argv: list[str], given: dict[str, Any], mo
     assert told == given
 
 
+def test_ray_tells_labels_that_never_had_the_precision(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    pytest.importorskip("pyarrow")
+    from wusum.inference import ray_command
+    from wusum.inference.ray_job import RayTally
+
+    monkeypatch.setattr(ray_command, "tag_with_ray", lambda *_, **__: RayTally(1, 0, ("nato", "isis")))
+    assert run("a.jsonl", "--engine", "ray", "-o", "tags", "--min-precision", "0.9") == 0
+    assert "--min-precision 0.9: not given, because they never reached it on dev: nato, isis" in capsys.readouterr().err
+
+
 def test_help_says_what_a_path_may_be(capsys: Capture) -> None:
     assert cli.main(["tag", "--help"]) == 0
     out = capsys.readouterr().out
