@@ -34,6 +34,9 @@ from .progress import watched
 from .ranges import note_ranges
 
 HEAD = "head"
+# What is added to the attention logits of padding: e^-60 is nothing beside 1, and still a normal number. With -1e4
+# ONNX Runtime's softmax leaves denormal ones, and the products behind it take up to twice as long.
+MASKED = -60.0
 SCOPES = "pkg.torch.onnx.name_scopes"  # where the exporter notes which module a node comes from
 QUANTISED = ("MatMul", "Gather")
 CALIBRATION_ARTICLES = 128  # spread over the training part; more hardly move the ranges
@@ -52,7 +55,7 @@ class OneArticle(nn.Module):
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Map ids and mask (windows, tokens) to logits (labels,)."""
         # The supported families take a ready additive mask as it is, which keeps mask-building code out of the graph.
-        additive = (1.0 - attention_mask[:, None, None, :].float()) * -1e4
+        additive = (1.0 - attention_mask[:, None, None, :].float()) * MASKED
         hidden = self.encoder(input_ids=input_ids, attention_mask=additive).last_hidden_state
         logits: torch.Tensor = self.head(hidden.unsqueeze(0), attention_mask.unsqueeze(0))
         return logits.squeeze(0)
