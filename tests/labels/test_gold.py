@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from wusum.labels import WusumError, load_taxonomy
+from wusum.labels import WusumError, load_taxonomy, text_hash
+from wusum.labels.join import WRITTEN
 from wusum.labels.standoff import GOLD_FOLDER, GoldRecord, read_gold
 
 TRAIN_KEYS = ["id", "source", "sha256", "topics", "actors", "confidence", "round"]
@@ -31,8 +32,8 @@ def write(path: Path, *rows: object) -> Path:
 
 
 def test_counts_are_those_of_the_data_card(train: tuple[GoldRecord, ...], test: tuple[GoldRecord, ...]) -> None:
-    assert (len(train), len(test)) == (11044, 250)
-    assert sum(not record.topics and not record.actors for record in train) == 2226
+    assert (len(train), len(test)) == (11944, 250)
+    assert sum(not record.topics and not record.actors for record in train) == 2241
     card = (GOLD_FOLDER.parent / "DATA_CARD.md").read_text(encoding="utf-8")
     for label_id in load_taxonomy():
         counts = [sum(label_id in (*record.topics, *record.actors) for record in split) for split in (train, test)]
@@ -47,7 +48,7 @@ def test_ids_and_texts_are_unique_across_splits(train: tuple[GoldRecord, ...], t
 
 def test_every_record_is_complete(train: tuple[GoldRecord, ...], test: tuple[GoldRecord, ...]) -> None:
     assert {record.confidence for record in train} == {1, 2, 3}
-    assert {record.round for record in train} == {1, 2, 3, 4, 5, 6, 7, 8}
+    assert {record.round for record in train} == {1, 2, 3, 4, 5, 6, 7, 8, 9}
     assert all(record.annotator_a is None and record.annotator_b is None for record in train)
     assert all(record.annotator_a is not None and record.annotator_b is not None for record in test)
     assert all(record.confidence is None and record.round is None for record in test)
@@ -68,7 +69,7 @@ def test_rows_hold_no_text(split: str, keys: list[str]) -> None:
 def test_corrections_are_in_the_labels_and_hold_no_text(train: tuple[GoldRecord, ...]) -> None:
     labels = {record.id: {*record.topics, *record.actors} for record in train}
     lines = (GOLD_FOLDER / "corrections.jsonl").read_text(encoding="utf-8").splitlines()
-    assert len(lines) == 66
+    assert len(lines) == 66 + 215
     for line in lines:
         row = json.loads(line)
         assert row["added"] or row["removed"]
@@ -113,3 +114,14 @@ def test_refuses_broken_json_and_missing_files(tmp_path: Path) -> None:
         read_gold(path)
     with pytest.raises(WusumError, match="No such file or directory"):
         read_gold(tmp_path / "none.jsonl")
+
+
+def test_nothing_held_out_is_learned_from(train: tuple[GoldRecord, ...], test: tuple[GoldRecord, ...]) -> None:
+    taxonomy = load_taxonomy()
+    lines = (WRITTEN.parent / "held_out.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert len(rows) == 108
+    assert all(label in taxonomy for row in rows for label in (*row["topics"], *row["actors"]))
+    known = (*train, *test)
+    assert not {row["id"] for row in rows} & {record.id for record in known}
+    assert not {text_hash(row["text"]) for row in rows} & {record.sha256 for record in known}
