@@ -18,6 +18,7 @@ from ..inference.progress import say
 from .script import run_script
 
 _WUSUM = ("-c", "from wusum.inference.cli import main; raise SystemExit(main())")
+_RECIPE = "configs/default.yaml"
 # The second pre-training goes on where the first one ended, and hides other words.
 _SECOND = ("optimisation.steps=1600", "optimisation.seed=1", "output=runs/pretrain-2")
 
@@ -38,13 +39,23 @@ def stages(corpora: Sequence[str]) -> list[Stage]:
         'runs/default/bundle'
     """
     news, first, second = "data/news.jsonl", Path("runs/pretrain/encoder"), Path("runs/pretrain-2/encoder")
+    runs = {
+        "runs/tuned-1": (*_going_on_from(first), "optimisation.seed=1"),
+        "runs/tuned-2": (*_going_on_from(second), "optimisation.seed=1"),
+        "runs/tuned-3": (*_going_on_from(second), "optimisation.seed=2", "optimisation.epochs=3"),
+    }
     return [
         Stage(Path("data/gold/train.jsonl"), (*_WUSUM, "labels", "join", *corpora, "-o", "data/gold")),
         Stage(Path(news), ("-m", "wusum.training.news_draw", *corpora, "-o", news)),
         Stage(first, (*_WUSUM, "pretrain", "configs/pretrain.yaml")),
         Stage(second, (*_WUSUM, "pretrain", "configs/pretrain.yaml", *_going_on_from(first), *_SECOND)),
-        Stage(Path("runs/default/bundle"), (*_WUSUM, "train", "configs/default.yaml", *_going_on_from(second))),
+        *(_fine_tuning(name, options) for name, options in runs.items()),
+        Stage(Path("runs/default/bundle"), (*_WUSUM, "average", _RECIPE, *_going_on_from(second), "--runs", *runs)),
     ]
+
+
+def _fine_tuning(run: str, options: Sequence[str]) -> Stage:
+    return Stage(Path(run, "bundle"), (*_WUSUM, "train", _RECIPE, *options, f"output={run}"))
 
 
 def _going_on_from(encoder: Path) -> tuple[str, str]:

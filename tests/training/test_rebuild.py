@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from wusum.training import rebuild
-from wusum.training.config import load_config
+from wusum.training.config import TrainConfig, load_config
 from wusum.training.pretrain_config import PretrainConfig, load_pretrain_config
 
 
@@ -46,16 +46,29 @@ def test_a_stage_that_fails_ends_it(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert not (tmp_path / "data").exists()
 
 
-def test_the_last_stages_recipe_is_sound() -> None:
-    *_, before, last = rebuild.stages(["a.jsonl"])
+def test_the_mean_is_of_the_runs_that_were_made() -> None:
+    plan = rebuild.stages(["a.jsonl"])
+    runs = [stage for stage in plan if "train" in stage.arguments]
+    encoders = {stage.result.as_posix() for stage in plan if "pretrain" in stage.arguments}
+    for stage in runs:
+        config = _fine_tuning(stage.arguments)
+        assert Path(config.output, "bundle") == stage.result
+        assert config.model.encoder in encoders
+    arguments = list(plan[-1].arguments)
+    place = arguments.index("--runs")
+    assert [Path(run, "bundle") for run in arguments[place + 1 :]] == [stage.result for stage in runs]
+    mean = _fine_tuning(arguments[:place])
+    assert Path(mean.output, "bundle") == plan[-1].result
+    assert mean.model.encoder in encoders
+
+
+def _fine_tuning(arguments: Sequence[str]) -> TrainConfig:
     recipe = Path(__file__).resolve().parents[2] / "configs" / "default.yaml"
-    config = load_config(recipe, last.arguments[last.arguments.index("configs/default.yaml") + 1 :])
-    assert Path(config.output, "bundle") == last.result
-    assert config.model.encoder == before.result.as_posix()
+    return load_config(recipe, arguments[arguments.index("configs/default.yaml") + 1 :])
 
 
 def test_the_second_pre_training_goes_on_from_the_first() -> None:
-    *_, first, second, _ = rebuild.stages(["a.jsonl"])
+    first, second = [stage for stage in rebuild.stages(["a.jsonl"]) if "pretrain" in stage.arguments]
     configs = [_pretraining(stage) for stage in (first, second)]
     assert [Path(config.output, "encoder") for config in configs] == [first.result, second.result]
     assert configs[1].model.encoder == first.result.as_posix()
