@@ -30,7 +30,8 @@ def average(config: TrainConfig, runs: Sequence[Path]) -> Path:
     """Average the weights of runs of one recipe that differ in seed, loss, data or length; return the bundle's folder.
 
     All must have begun from the same encoder, or from one and what further pre-training made of it: weights of
-    fine-tunings of one network can be averaged, others cannot. Calibration, thresholds, parity gate and report are those of a training, on the recipe's dev articles.
+    fine-tunings of one network can be averaged, others cannot. Calibration, thresholds, parity gate and report are
+    those of a training, on the recipe's dev articles.
 
     Args:
         config: the recipe; its ``output`` is where the mean goes, its ``optimisation`` is not used.
