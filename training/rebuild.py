@@ -39,13 +39,17 @@ def stages(corpora: Sequence[str]) -> list[Stage]:
         'runs/default/bundle'
     """
     news, first, second = "data/news.jsonl", Path("runs/pretrain/encoder"), Path("runs/pretrain-2/encoder")
-    runs = {"runs/tuned-1": ("optimisation.seed=1",), "runs/tuned-2": ("optimisation.seed=2", "optimisation.epochs=3")}
+    runs = {
+        "runs/tuned-1": (*_going_on_from(first), "optimisation.seed=1"),
+        "runs/tuned-2": (*_going_on_from(second), "optimisation.seed=1"),
+        "runs/tuned-3": (*_going_on_from(second), "optimisation.seed=2", "optimisation.epochs=3"),
+    }
     return [
         Stage(Path("data/gold/train.jsonl"), (*_WUSUM, "labels", "join", *corpora, "-o", "data/gold")),
         Stage(Path(news), ("-m", "wusum.training.news_draw", *corpora, "-o", news)),
         Stage(first, (*_WUSUM, "pretrain", "configs/pretrain.yaml")),
         Stage(second, (*_WUSUM, "pretrain", "configs/pretrain.yaml", *_going_on_from(first), *_SECOND)),
-        *(_fine_tuning(name, (*_going_on_from(second), *options)) for name, options in runs.items()),
+        *(_fine_tuning(name, options) for name, options in runs.items()),
         Stage(Path("runs/default/bundle"), (*_WUSUM, "average", _RECIPE, *_going_on_from(second), "--runs", *runs)),
     ]
 
