@@ -35,7 +35,7 @@ from .ranges import note_ranges
 
 HEAD = "head"
 # What is added to the attention logits of padding: e^-60 is nothing beside 1, and still a normal number. With -1e4
-# ONNX Runtime's softmax leaves denormal ones, and the products behind it take up to twice as long.
+# ONNX Runtime's softmax leaves denormal ones, and with 100 of 250 tokens masked an article takes a third longer.
 MASKED = -60.0
 SCOPES = "pkg.torch.onnx.name_scopes"  # where the exporter notes which module a node comes from
 QUANTISED = ("MatMul", "Gather")
