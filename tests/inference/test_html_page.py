@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import threading
 from collections.abc import Iterator
 from multiprocessing import resource_tracker, spawn
 from pathlib import Path
@@ -96,6 +98,21 @@ def test_a_page_that_takes_too_long_ends_its_reader_and_the_next_one_is_read(
         assert "HTML that takes over 1 seconds to read" in reason(bomb, options)
         monkeypatch.setattr(html_page, "MAX_SECONDS", 60.0)
         assert isinstance(read(good, options)[0], Record)
+
+
+def test_a_page_waits_for_a_busy_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "a.html"
+    page.write_text(HTML, encoding="utf-8")
+    with PageReader() as pages:
+        options = ReadOptions(pages=pages)
+        read(page, options)
+        monkeypatch.setattr(html_page, "MAX_SECONDS", 1.0)
+        reader = pages._process
+        assert reader is not None
+        assert reader.pid is not None
+        os.kill(reader.pid, signal.SIGSTOP)
+        threading.Timer(2.0, os.kill, (reader.pid, signal.SIGCONT)).start()
+        assert isinstance(read(page, options)[0], Record)
 
 
 def test_html_without_trafilatura_is_one_sentence(
