@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, get_args
 from weakref import WeakSet
@@ -19,8 +19,9 @@ from .features import Features
 EngineName = Literal["onnx", "openvino"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 Handle = TypeVar("Handle")
-# Of ONNX Runtime's own rewritings: its fused sum and layer normalisation takes seven times as long as the two apart.
-_SLOWER = ["SkipLayerNormFusion"]
+# Of ONNX Runtime's own rewritings: its fused sum and layer normalisation takes longer than the two apart
+# (`python -m wusum.training.rewriting_benchmark`).
+SLOWER = ("SkipLayerNormFusion",)
 
 
 class Engine(Protocol):
@@ -71,9 +72,10 @@ class OnnxEngine:
         (34,)
     """
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
-        """Open the model with ``threads`` threads (all available cores when None)."""
+    def __init__(self, path: Path, threads: int | None = None, disabled: Sequence[str] = SLOWER) -> None:
+        """Open the model with ``threads`` threads (all available cores when None), without some rewritings."""
         self.threads = threads or available_cores()
+        self._disabled = list(disabled)
         self._session = PerProcess(path, self._open)
 
     def _open(self, path: Path) -> Any:
@@ -91,7 +93,7 @@ class OnnxEngine:
         options.enable_mem_pattern = False
         try:
             return onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=_SLOWER
+                str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=self._disabled
             )
         except Exception as fault:  # onnxruntime's exceptions share no base class but Exception
             message = f"{path}: ONNX Runtime cannot open it ({fault}); copy or train the bundle again"
