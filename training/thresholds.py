@@ -9,7 +9,7 @@ positives of label k,
 so that ``shrinkage`` is the number of positives at which both count the same: the weight of an empirical-Bayes mean
 whose prior is worth that many observations. A label without positives gets g.
 
-``DEFAULT_SHRINKAGE`` was chosen on dev by cross-fitted F1 of calibrated scores, over several fold assignments and three
+``DEFAULT_SHRINKAGE`` was chosen on dev by cross-fitted F1 of calibrated scores, over several fold assignments and five
 models (training/EXPERIMENTS.md, 2026-11-23).
 """
 
@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from .metrics import Bools, Floats, Ints
 
-DEFAULT_SHRINKAGE = 40.0
+DEFAULT_SHRINKAGE = 160.0
 
 _TIE = 1e-12
 _LEAST, _MOST = 1e-6, 1 - 1e-6  # a bundle stores six decimals
