@@ -21,6 +21,8 @@ _WUSUM = ("-c", "from wusum.inference.cli import main; raise SystemExit(main())"
 _RECIPE = "configs/default.yaml"
 # The second pre-training goes on where the first one ended, and hides other words.
 _SECOND = ("optimisation.steps=1600", "optimisation.seed=1", "output=runs/pretrain-2")
+# The last fine-tuning begins where the mean of the others stands, so it takes short steps.
+_LAST = ("optimisation.epochs=2", "optimisation.learning_rate=6.0e-5", "optimisation.head_learning_rate=3.0e-3")
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,17 @@ def stages(corpora: Sequence[str]) -> list[Stage]:
         "runs/tuned-2": (*_going_on_from(second), "optimisation.seed=1"),
         "runs/tuned-3": (*_going_on_from(second), "optimisation.seed=2", "optimisation.epochs=3"),
     }
+    mean = "runs/mean"
+    last = (*_going_on_from(second), f"model.start={mean}", "optimisation.seed=4", *_LAST)
+    averaging = (*_WUSUM, "average", _RECIPE, *_going_on_from(second), f"output={mean}", "--runs", *runs)
     return [
         Stage(Path("data/gold/train.jsonl"), (*_WUSUM, "labels", "join", *corpora, "-o", "data/gold")),
         Stage(Path(news), ("-m", "wusum.training.news_draw", *corpora, "-o", news)),
         Stage(first, (*_WUSUM, "pretrain", "configs/pretrain.yaml")),
         Stage(second, (*_WUSUM, "pretrain", "configs/pretrain.yaml", *_going_on_from(first), *_SECOND)),
         *(_fine_tuning(name, options) for name, options in runs.items()),
-        Stage(Path("runs/default/bundle"), (*_WUSUM, "average", _RECIPE, *_going_on_from(second), "--runs", *runs)),
+        Stage(Path(mean, "bundle"), averaging),
+        _fine_tuning("runs/default", last),
     ]
 
 

@@ -21,8 +21,6 @@ EXPECTED = {
     "syrian_opposition": {"004"},
 }
 ONLY_THERE = {"france"}
-# Deserved, and not given by version 0.5.0: its score is 0.44, the threshold 0.51.
-MISSED = {"counter_isis": {"002"}}
 FURNITURE_ONLY = {"israel", "lebanon", "weapons_of_mass_destruction", "sanctions_economy"}
 
 
@@ -45,9 +43,7 @@ def labels(prediction: Prediction) -> set[str]:
 def test_real_pages_get_their_labels(tagged_pages: dict[str, set[str]]) -> None:
     for label, pages in EXPECTED.items():
         tagged = {page for page, given in tagged_pages.items() if label in given}
-        missed = MISSED.get(label, set())
-        assert tagged >= pages - missed, label
-        assert not tagged & missed, f"{label}: no longer missed"
+        assert tagged >= pages, label
         if label in ONLY_THERE:
             assert tagged == pages, label
 

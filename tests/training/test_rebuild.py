@@ -46,20 +46,26 @@ def test_a_stage_that_fails_ends_it(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert not (tmp_path / "data").exists()
 
 
-def test_the_mean_is_of_the_runs_that_were_made() -> None:
+def test_the_mean_is_of_the_runs_that_were_made_and_the_last_one_begins_there() -> None:
     plan = rebuild.stages(["a.jsonl"])
-    runs = [stage for stage in plan if "train" in stage.arguments]
+    *runs, last = [stage for stage in plan if "train" in stage.arguments]
     encoders = {stage.result.as_posix() for stage in plan if "pretrain" in stage.arguments}
     for stage in runs:
         config = _fine_tuning(stage.arguments)
         assert Path(config.output, "bundle") == stage.result
         assert config.model.encoder in encoders
-    arguments = list(plan[-1].arguments)
+    assert plan[-1] == last
+    [averaging] = [stage for stage in plan if "average" in stage.arguments]
+    arguments = list(averaging.arguments)
     place = arguments.index("--runs")
     assert [Path(run, "bundle") for run in arguments[place + 1 :]] == [stage.result for stage in runs]
     mean = _fine_tuning(arguments[:place])
-    assert Path(mean.output, "bundle") == plan[-1].result
+    assert Path(mean.output, "bundle") == averaging.result
     assert mean.model.encoder in encoders
+    shipped = _fine_tuning(last.arguments)
+    assert shipped.model.start == mean.output
+    assert shipped.model.encoder == mean.model.encoder
+    assert Path(shipped.output, "bundle") == last.result
 
 
 def _fine_tuning(arguments: Sequence[str]) -> TrainConfig:
