@@ -77,6 +77,7 @@ _HIDDEN = (
     (0xFFF9, 0xFFFB),
     (0xE0000, 0xE0FFF),
 )
+_VOWELS_AND_TATWEEL = (0x0640, 0x0640), (0x064B, 0x0652)
 _SURROGATES = (0xD800, 0xDFFF)
 _HAMZA_MARKS = "\u0653\u0654\u0655"
 _COMPOSED = {
@@ -89,6 +90,27 @@ _COMPOSED = {
 }
 # A shadda and a vowel or two can stand between a letter and its hamza. Without a bound the search would be quadratic.
 _HAMZA = re.compile("([اويى]?)([\u064b-\u0652]{0,4})([\u0653-\u0655]+)")
+
+
+def end_of_reading(text: str, start: int, most: int) -> int:
+    r"""Return the place behind the last of ``most`` characters from ``start`` on.
+
+    What every recipe takes off is not counted: vowels, tatweel, Quranic marks, hidden characters. So an article is read
+    as far with them as without. No more than eight characters are looked at for each that is read, which bounds the
+    time on a text of nothing else.
+
+    Example:
+        >>> end_of_reading("قالَ الرئيـــس", 0, 6), end_of_reading("قال الرئيس", 0, 6)
+        (7, 6)
+    """
+    last = min(len(text), start + _LOOKED_AT * most)
+    place, left = start, most
+    for run in _UNCOUNTED.finditer(text, start, last):
+        if run.start() - place >= left:
+            break
+        left -= run.start() - place
+        place = run.end()
+    return min(place + left, last)
 
 
 def folder(table: Mapping[str, str]) -> Callable[[str], str]:
@@ -137,6 +159,8 @@ def _canonical_table() -> dict[str, str]:
 
 
 _fold = folder(_canonical_table())
+_LOOKED_AT = 8
+_UNCOUNTED = re.compile(_set((*_VOWELS_AND_TATWEEL, (0x0653, 0x0655), *_QURANIC_MARKS, *_HIDDEN)) + "+")
 
 
 def _composed(match: re.Match[str]) -> str:

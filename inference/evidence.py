@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .article import Article
+from .canonical import end_of_reading
 from .cleaner import CleanPage
 from .features import MAX_TITLE_CHARS, Features, Featuriser, InputConfig
 from .prediction import Evidence, Field
@@ -86,7 +87,9 @@ def field_passages(article: Article, config: InputConfig) -> list[Passage]:
     fields: list[tuple[Field, str, int]] = [("text", article.text, config.max_chars)]
     if article.title:
         fields.insert(0, ("title", article.title, MAX_TITLE_CHARS))
-    return [Passage(name, text, 0, len(text), min(len(text), most), name == "title") for name, text, most in fields]
+    return [
+        Passage(name, text, 0, len(text), end_of_reading(text, 0, most), name == "title") for name, text, most in fields
+    ]
 
 
 def page_passages(page: str, clean: CleanPage, config: InputConfig) -> list[Passage]:
@@ -101,8 +104,9 @@ def page_passages(page: str, clean: CleanPage, config: InputConfig) -> list[Pass
     found = []
     if clean.title_span is not None:
         start, end = clean.title_span
-        found.append(Passage("text", page, start, end, min(end, start + MAX_TITLE_CHARS), True))
-    left = config.max_chars
+        read = start + end_of_reading(page[start:end], 0, MAX_TITLE_CHARS)
+        found.append(Passage("text", page, start, end, read, True))
+    left = end_of_reading(clean.body, 0, config.max_chars)
     for start, end in clean.line_spans:
         if left <= 0:
             break

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from ..labels.errors import WusumError
 from .article import Article
+from .canonical import end_of_reading
 from .normalise import get_recipe
 
 MAX_TITLE_CHARS = 300  # a headline; anything longer is a body in the wrong field and is cut like one
@@ -26,7 +27,7 @@ class InputConfig:
     Attributes:
         recipe: id of the normalisation recipe.
         prefix: text put before every article, as the encoder's own training did.
-        max_chars: characters of the body that are read (the labels describe no more).
+        max_chars: characters of the body that are read (the labels describe no more), marks and tatweel not counted.
         window: tokens per window, special tokens included.
         max_windows: windows per article; tokens beyond them are not read.
         view: which tokens are read where they do not all fit: the first ones, or the first and the last half each.
@@ -124,9 +125,11 @@ class Featuriser:
         return self._windows(encoding.ids, cut)
 
     def _view(self, article: Article) -> tuple[str, bool]:
-        body = article.text[: self.config.max_chars]
+        body = article.text[: end_of_reading(article.text, 0, self.config.max_chars)]
         cut = len(article.text) > len(body)
-        return (f"{article.title[:MAX_TITLE_CHARS]}\n{body}" if article.title else body), cut
+        if not article.title:
+            return body, cut
+        return f"{article.title[: end_of_reading(article.title, 0, MAX_TITLE_CHARS)]}\n{body}", cut
 
     def _windows(self, ids: list[int], cut: bool) -> Features:
         room = self.config.window - 2

@@ -19,6 +19,7 @@ from .article import Article
 from .bundle import Bundle, open_bundle
 from .bundle_engine import open_bundle_engine
 from .bundle_source import load_bundle
+from .canonical import end_of_reading
 from .cleaner import CleanPage, clean_page
 from .engine import EngineName, available_cores
 from .evidence import EvidenceFinder, Passage, field_passages, page_passages
@@ -181,13 +182,13 @@ class Tagger:
         if not article.text.strip() and not (article.title or "").strip():
             return self._without_labels(article, [*notes, "empty text; no label given"], evidence)
         # Only what the model reads of both fields: junk that is cut off must not speak for the rest.
-        read = self.bundle.input.max_chars
+        read = end_of_reading(article.text, 0, self.bundle.input.max_chars)
         doubt = language_note(f"{(article.title or '')[:MAX_TITLE_CHARS]}\n{article.text[:read]}")
         if doubt is not None:
             return self._without_labels(article, [*notes, doubt], evidence)
         features = self._featurise(article)
         if features.truncated:
-            notes.append(f"read the first {min(len(article.text), self.bundle.input.max_chars):,} characters")
+            notes.append(f"read the first {read:,} characters")
         prediction = self._choose(article, self.bundle.scoring.probabilities(self._engine.logits(features)), notes)
         if not evidence:
             return prediction

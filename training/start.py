@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
+from tokenizers.models import Unigram
 
 from ..inference.bundle import Bundle
 from ..inference.features import read_tokenizer
@@ -13,6 +14,8 @@ from ..labels import Taxonomy
 from ..labels.errors import WusumError
 from .config import ModelConfig
 from .earlier import open_earlier
+from .encoder import WORDS
+from .fold_vocabulary import fold_vocabulary
 from .model import ArticleTagger
 from .transformers_export import State, read_network
 
@@ -43,20 +46,30 @@ def load_start(model: ArticleTagger, config: ModelConfig, taxonomy: Taxonomy, to
     folder = bundle.folder
     network = read_network(bundle)
     _check_pooling(bundle, config)
-    if read_tokenizer(bundle.tokenizer_path).get_vocab() != tokenizer.get_vocab():
-        raise WusumError(f"model.start: {folder} has another vocabulary than model.encoder; name its encoder")
+    state = _with_vocabulary(bundle, network.state, tokenizer)
     own = model.encoder.config
     for key, setting in (
         ("model_type", "encoder"),
         ("hidden_size", "encoder"),
-        ("vocab_size", "encoder"),
         ("num_hidden_layers", "keep_layers"),
     ):
         theirs, ours = _setting(network.settings, key), getattr(own, key)
         if theirs != ours:
             message = f"its encoder's {key} is {theirs}, the recipe's {ours}; change model.{setting}"
             raise WusumError(f"model.start: {folder}: {message} or start from another bundle")
-    _copy(network.state, model, bundle.taxonomy, taxonomy, folder)
+    _copy(state, model, bundle.taxonomy, taxonomy, folder)
+
+
+def _with_vocabulary(bundle: Bundle, state: State, tokenizer: Tokenizer) -> State:
+    """Return weights whose embeddings are those of ``tokenizer``'s pieces: the bundle's own, or its folded ones."""
+    vocabulary = tokenizer.get_vocab()
+    if read_tokenizer(bundle.tokenizer_path).get_vocab() == vocabulary:
+        return state
+    if isinstance(tokenizer.model, Unigram):
+        folded = fold_vocabulary(bundle.tokenizer_path)
+        if vocabulary == {piece: row for row, (piece, _) in enumerate(folded.tokenizer["model"]["vocab"])}:
+            return {name: folded.merge(tensor) if name.endswith(WORDS) else tensor for name, tensor in state.items()}
+    raise WusumError(f"model.start: {bundle.folder} has another vocabulary than model.encoder; name its encoder")
 
 
 def _setting(settings: dict[str, object], key: str) -> object:

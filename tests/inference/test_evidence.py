@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from wusum.inference import Article, Tagger
+from wusum.inference.canonical import end_of_reading
 from wusum.inference.cleaner import clean_page
 from wusum.inference.evidence import (
     EXTRA_COST,
@@ -88,6 +89,10 @@ def check_spans(passages: list[Passage], read: str) -> None:
         assert one.end - one.start <= MAX_CHARS
 
 
+def read(text: str, most: int) -> str:
+    return text[: end_of_reading(text, 0, most)]
+
+
 @settings(max_examples=150, deadline=None)
 @given(PAGES, st.sampled_from((1, 60, 300, 2400)))
 def test_sentences_of_a_page_are_exact(page: str, most: int) -> None:
@@ -98,14 +103,14 @@ def test_sentences_of_a_page_are_exact(page: str, most: int) -> None:
         assert page[slice(*clean.title_span)] == clean.title
     passages = page_passages(page, clean, InputConfig("plain-1", max_chars=most))
     assert all(passage.original is page and passage.field == "text" for passage in passages)
-    check_spans(passages, (clean.title or "")[:MAX_TITLE_CHARS] + clean.body[:most])
+    check_spans(passages, read(clean.title or "", MAX_TITLE_CHARS) + read(clean.body, most))
 
 
 @settings(max_examples=100, deadline=None)
 @given(PAGES, st.none() | PAGES, st.sampled_from((1, 60, 300, 2400)))
 def test_sentences_of_fields_are_exact(text: str, title: str | None, most: int) -> None:
     passages = field_passages(Article(text, title), InputConfig("plain-1", max_chars=most))
-    check_spans(passages, (title or "")[:MAX_TITLE_CHARS] + text[:most])
+    check_spans(passages, read(title or "", MAX_TITLE_CHARS) + read(text, most))
 
 
 def test_short_sentences_go_with_their_neighbours() -> None:

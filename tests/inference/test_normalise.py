@@ -19,9 +19,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from wusum.inference.arabert import arabert_v02, arabert_v02_twitter, preprocess, repair
-from wusum.inference.canonical import canonicalise
-from wusum.inference.normalise import RECIPES, Recipe, get_recipe
+from wusum.inference.canonical import canonicalise, end_of_reading
+from wusum.inference.normalise import RECIPES, Recipe, e5_ar_2, get_recipe
 from wusum.labels.errors import WusumError
+from wusum.training.spelling import RESPELLINGS
 
 GOLDEN = [
     json.loads(line)
@@ -139,7 +140,7 @@ def test_no_text_makes_a_recipe_fail(text: str) -> None:
 def test_texts_normalised_without_the_package_are_stable(text: str) -> None:
     assert canonicalise(canonicalise(text)) == canonicalise(text)
     assert len(canonicalise(text)) <= 4 * len(text)
-    for name in ("e5-ar-1", "plain-1", "ubc-1"):
+    for name in ("e5-ar-1", "e5-ar-2", "plain-1", "ubc-1"):
         normal = RECIPES[name].apply
         assert normal(normal(text)) == normal(text), name
 
@@ -214,16 +215,42 @@ for recipe in RECIPES.values():
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=500)
 
 
+@pytest.mark.parametrize("respelling", RESPELLINGS)
+def test_the_folding_recipe_reads_the_same_however_a_text_is_spelt(respelling: str) -> None:
+    text = "أعلنت «القيادة» في الساعة ١٢:٣٠ أنّ آلاف المقاتلين، من شرقي إدلب إلى منبج، سيؤدّون القسم على مرأى الرئيس!"
+    respelt = RESPELLINGS[respelling](text, random.Random(7))
+    assert respelt != text
+    assert e5_ar_2(respelt) == e5_ar_2(text)
+
+
+@given(st.text(st.sampled_from("اب ـ\u064e\u200f\u0654\u06d6"), max_size=60), st.integers(0, 9), st.integers(0, 12))
+def test_what_recipes_take_off_does_not_count_as_read(text: str, start: int, most: int) -> None:
+    start = min(start, len(text))
+    end = end_of_reading(text, start, most)
+    counted = [place for place in range(start, len(text)) if text[place] in "اب "]
+    assert start <= end <= min(len(text), start + 8 * most)
+    read = [place for place in counted if place < end]
+    assert len(read) <= most
+    if end < min(len(text), start + 8 * most):
+        assert len(read) == most
+
+
+def test_a_text_without_marks_is_read_as_far_as_asked() -> None:
+    assert end_of_reading("سوريا " * 10, 0, 12) == 12
+    assert end_of_reading("سوريا", 0, 12) == 5
+    assert end_of_reading("\u200f" * 10**6, 0, 2400) == 8 * 2400
+
+
 def test_recipes_are_found_by_id() -> None:
     assert get_recipe("arabert-v02") == Recipe("arabert-v02", arabert_v02)
-    assert set(RECIPES) == {"e5-ar-1", "arabert-v02", "arabert-v02-twitter", "plain-1", "ubc-1"}
+    assert set(RECIPES) == {"e5-ar-1", "e5-ar-2", "arabert-v02", "arabert-v02-twitter", "plain-1", "ubc-1"}
 
 
 def test_an_unknown_recipe_is_refused_with_the_nearest() -> None:
     with pytest.raises(WusumError) as caught:
         get_recipe("arabert-v2")
     known, _, nearest = str(caught.value).partition("; ")
-    assert "'arabert-v2'" in known and "e5-ar-1, arabert-v02, arabert-v02-twitter, plain-1, ubc-1" in known
+    assert "'arabert-v2'" in known and "e5-ar-1, e5-ar-2, arabert-v02, arabert-v02-twitter, plain-1, ubc-1" in known
     assert nearest == "the nearest is 'arabert-v02'"
     with pytest.raises(WusumError):
         get_recipe("")

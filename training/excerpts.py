@@ -1,0 +1,126 @@
+"""Excerpts of labelled articles, labelled by what their sentences carry: ``python -m wusum.training.excerpts``.
+
+An article says that somewhere in it something earns a label, and not where. Where a reader marked the sentences
+(:mod:`wusum.labels.rationales`), any choice of them has known labels, and two kinds teach what whole articles do not:
+runs of one to three sentences, in which each label is plain, and articles that have lost all sentences that carry one
+of their labels, in which what is left of its words no longer counts (contrast sets, Gardner et al. 2020; learning from
+annotator rationales, Zaidan et al. 2007).
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from ..inference.progress import say
+from ..labels import Taxonomy, load_taxonomy
+from ..labels.errors import WusumError
+from ..labels.fingerprint import text_hash
+from ..labels.rationales import RATIONALES, Rationale, one_spaced, read_rationales
+from .data import LabelledArticle, read_labelled
+from .raw import RawArticle
+from .script import run_script
+from .soft import soft_line
+from .split import read_split, select_part
+
+_LONGEST_RUN = 3
+_LEAST_SHARE = 0.2  # of its sentences that must carry a topic: less of it may be background, and decides nothing
+_MOST_REMOVED = 0.6  # of the sentences: what is left of an article must still be one
+
+
+def excerpts(
+    articles: Iterable[LabelledArticle], rationales: Iterable[Rationale], taxonomy: Taxonomy, seed: int = 0
+) -> Iterator[tuple[RawArticle, dict[str, float]]]:
+    """Yield excerpts with 1 and 0 for the labels that their sentences decide.
+
+    Of each article with a rationale: every second one of its runs of one to three sentences, and the article without
+    the sentences of one label, where that leaves enough of it.
+
+    Raises:
+        WusumError: an article's text is not the one that was read.
+
+    Example:
+        >>> next(excerpts(articles, read_rationales(), load_taxonomy()))[0].id  # doctest: +SKIP
+        'sanad_khaleej:Politics/1650.txt#2-3'
+    """
+    by_id = {article.id: article for article in articles}
+    for rationale in rationales:
+        article = by_id.get(rationale.id)
+        if article is None:
+            continue
+        if text_hash(article.text) != rationale.sha256:
+            told = "its text is not the one whose sentences were marked; join the labels with the corpora anew"
+            raise WusumError(f"{article.id}: {told}")
+        draw = random.Random(f"{seed} {rationale.id}")
+        count = len(rationale.sentences)
+        several = {tuple(chosen) for chosen in (*_runs(count, draw), *_without_one_label(rationale, draw))}
+        for chosen in sorted(several - {tuple(range(count))}):  # the whole article is learned from as it is
+            scores = _scores(rationale, chosen, taxonomy)
+            name = f"{rationale.id}#{','.join(map(str, chosen))}"
+            yield RawArticle(name, *_texts(article, rationale, chosen)), scores
+
+
+def _runs(count: int, draw: random.Random) -> list[list[int]]:
+    runs, start = [], 0
+    while start < count:
+        end = min(count, start + draw.randint(1, _LONGEST_RUN))
+        runs.append(list(range(start, end)))
+        start = end
+    return runs[draw.randrange(2) :: 2]
+
+
+def _without_one_label(rationale: Rationale, draw: random.Random) -> list[list[int]]:
+    count = len(rationale.sentences)
+    few = [label for label, carrying in rationale.carried.items() if 0 < len(carrying) <= _MOST_REMOVED * count]
+    if not few:
+        return []
+    lost = rationale.carried[draw.choice(sorted(few))]
+    return [[number for number in range(count) if number not in lost]]
+
+
+def _scores(rationale: Rationale, chosen: Sequence[int], taxonomy: Taxonomy) -> dict[str, float]:
+    found = set(chosen)
+    scores: dict[str, float] = {}
+    for label in taxonomy.labels:
+        carrying = len(rationale.carried.get(label.id, frozenset()) & found)
+        joint = rationale.together.get(label.id, frozenset())
+        background = label.kind == "topic" and 0 < carrying < _LEAST_SHARE * len(found)
+        partly = not carrying and joint & found and not joint <= found
+        if label.id in rationale.doubtful or background or partly:
+            continue
+        scores[label.id] = float(carrying > 0 or (bool(joint) and joint <= found))
+    return scores
+
+
+def _texts(article: LabelledArticle, rationale: Rationale, chosen: Sequence[int]) -> tuple[str | None, str]:
+    fields = {"title": one_spaced(article.title or ""), "text": one_spaced(article.text)}
+    parts = [(field, fields[field][start:end]) for field, start, end in (rationale.sentences[n] for n in chosen)]
+    title = " ".join(part for field, part in parts if field == "title")
+    body = " ".join(part for field, part in parts if field == "text")
+    return (title or None, body) if body else (None, title)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write the excerpts of the training articles as soft labels, for ``data.soft`` of a recipe."""
+    parser = argparse.ArgumentParser(prog="python -m wusum.training.excerpts", description=__doc__)
+    parser.add_argument("articles", type=Path, help="what `wusum labels join` wrote: data/gold/train.jsonl")
+    parser.add_argument("--split", type=Path, default=Path("labels/gold/split.jsonl"), help="no dev article is cut up")
+    parser.add_argument("--rationales", type=Path, default=RATIONALES)
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
+    given = parser.parse_args(argv)
+    taxonomy = load_taxonomy()
+    train = select_part(read_labelled(given.articles, taxonomy), read_split(given.split), "train", given.split)
+    lines = [soft_line(*pair) for pair in excerpts(train, read_rationales(given.rationales, taxonomy), taxonomy)]
+    if not lines:
+        raise WusumError(f"{given.rationales}: marks no training article of {given.articles}")
+    given.output.parent.mkdir(parents=True, exist_ok=True)
+    part = given.output.with_name(f"{given.output.name}.part")
+    part.write_text("".join(lines), encoding="utf-8")
+    part.rename(given.output)
+    say(f"{given.output}: {len(lines)} excerpts")
+
+
+if __name__ == "__main__":
+    run_script(main)
