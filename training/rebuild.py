@@ -21,8 +21,8 @@ _WUSUM = ("-c", "from wusum.inference.cli import main; raise SystemExit(main())"
 _RECIPE = "configs/default.yaml"
 # The second pre-training goes on where the first one ended, and hides other words.
 _SECOND = ("optimisation.steps=1600", "optimisation.seed=1", "output=runs/pretrain-2")
-# The last fine-tuning begins where the mean of the others stands, so it takes short steps.
-_LAST = ("optimisation.epochs=2", "optimisation.learning_rate=6.0e-5", "optimisation.head_learning_rate=3.0e-3")
+# A fine-tuning that begins where another one ended takes short steps.
+_SHORT = ("optimisation.epochs=2", "optimisation.learning_rate=6.0e-5", "optimisation.head_learning_rate=3.0e-3")
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,10 @@ def stages(corpora: Sequence[str]) -> list[Stage]:
         "runs/tuned-2": (*_going_on_from(second), "optimisation.seed=1"),
         "runs/tuned-3": (*_going_on_from(second), "optimisation.seed=2", "optimisation.epochs=3"),
     }
-    mean = "runs/mean"
-    last = (*_going_on_from(second), f"model.start={mean}", "optimisation.seed=4", *_LAST)
+    mean, folded, pieces = "runs/mean", Path("runs/folded/encoder"), "data/excerpts.jsonl"
+    onwards = (*_going_on_from(second), f"model.start={mean}", "optimisation.seed=4", *_SHORT)
+    spelling = (*_going_on_from(folded), "input.recipe=e5-ar-2", "model.start=runs/onwards", "optimisation.seed=5")
+    last = (*spelling, f"data.soft={pieces}", "data.soft_weight=0.5", *_SHORT)
     averaging = (*_WUSUM, "average", _RECIPE, *_going_on_from(second), f"output={mean}", "--runs", *runs)
     return [
         Stage(Path("data/gold/train.jsonl"), (*_WUSUM, "labels", "join", *corpora, "-o", "data/gold")),
@@ -56,6 +58,9 @@ def stages(corpora: Sequence[str]) -> list[Stage]:
         Stage(second, (*_WUSUM, "pretrain", "configs/pretrain.yaml", *_going_on_from(first), *_SECOND)),
         *(_fine_tuning(name, options) for name, options in runs.items()),
         Stage(Path(mean, "bundle"), averaging),
+        _fine_tuning("runs/onwards", onwards),
+        Stage(folded, ("-m", "wusum.training.fold_vocabulary", second.as_posix(), folded.as_posix())),
+        Stage(Path(pieces), ("-m", "wusum.training.excerpts", "data/gold/train.jsonl", "-o", pieces)),
         _fine_tuning("runs/default", last),
     ]
 

@@ -46,9 +46,9 @@ def test_a_stage_that_fails_ends_it(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert not (tmp_path / "data").exists()
 
 
-def test_the_mean_is_of_the_runs_that_were_made_and_the_last_one_begins_there() -> None:
+def test_the_mean_is_of_the_runs_that_were_made_and_the_last_ones_begin_there() -> None:
     plan = rebuild.stages(["a.jsonl"])
-    *runs, last = [stage for stage in plan if "train" in stage.arguments]
+    *runs, onwards, last = [stage for stage in plan if "train" in stage.arguments]
     encoders = {stage.result.as_posix() for stage in plan if "pretrain" in stage.arguments}
     for stage in runs:
         config = _fine_tuning(stage.arguments)
@@ -62,10 +62,24 @@ def test_the_mean_is_of_the_runs_that_were_made_and_the_last_one_begins_there() 
     mean = _fine_tuning(arguments[:place])
     assert Path(mean.output, "bundle") == averaging.result
     assert mean.model.encoder in encoders
-    shipped = _fine_tuning(last.arguments)
-    assert shipped.model.start == mean.output
-    assert shipped.model.encoder == mean.model.encoder
+    next_one, shipped = _fine_tuning(onwards.arguments), _fine_tuning(last.arguments)
+    assert next_one.model.start == mean.output
+    assert next_one.model.encoder == mean.model.encoder
+    assert Path(next_one.output, "bundle") == onwards.result
+    assert shipped.model.start == next_one.output
     assert Path(shipped.output, "bundle") == last.result
+
+
+def test_the_last_run_reads_folded_text_with_the_folded_encoder_and_excerpts() -> None:
+    plan = rebuild.stages(["a.jsonl"])
+    shipped = _fine_tuning(plan[-1].arguments)
+    [folding] = [stage for stage in plan if "wusum.training.fold_vocabulary" in stage.arguments]
+    [cutting] = [stage for stage in plan if "wusum.training.excerpts" in stage.arguments]
+    assert shipped.input.recipe == "e5-ar-2"
+    assert shipped.model.encoder == folding.result.as_posix() == folding.arguments[-1]
+    assert folding.arguments[-2] in {stage.result.as_posix() for stage in plan if "pretrain" in stage.arguments}
+    assert shipped.data.soft == cutting.result.as_posix() == cutting.arguments[-1]
+    assert Path(cutting.arguments[2]) == plan[0].result
 
 
 def _fine_tuning(arguments: Sequence[str]) -> TrainConfig:
