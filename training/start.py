@@ -27,7 +27,8 @@ def load_start(model: ArticleTagger, config: ModelConfig, taxonomy: Taxonomy, to
     """Put the weights of the bundle ``config.start`` into a network that the recipe has built.
 
     Labels are matched by id, whatever their order. A label that the bundle does not know keeps its fresh row, whose
-    bias comes from its share of the training articles; a label that the scheme lost is left out.
+    bias comes from its share of the training articles; a label that the scheme lost is left out. Where the recipe's
+    encoder has the bundle's pieces folded (:mod:`~wusum.training.fold_vocabulary`), the embeddings are folded likewise.
 
     Args:
         model: the network, changed in place; adapters are left as they are.
