@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-import unicodedata
+
+from .canonical import canonicalise
 
 SAMPLE_CHARS = 4000
 MIN_ARABIC_SHARE = 0.5
@@ -23,13 +24,16 @@ _FUNCTION_WORDS = frozenset(
     """.split()  # noqa: SIM905 - a paragraph of words is read and edited more easily than a list
 )
 
+# Persian has these too, but for letters that are Arabic ones after `canonicalise`.
+_NOT_PERSIAN = _FUNCTION_WORDS - frozenset(("علي", "كل", "بين", "غير"))
+
 
 def language_note(text: str) -> str | None:
     """Return why ``text`` is not taken for Arabic, or None when it is.
 
     Two signs are read in the first 4,000 characters: at least half of the letters are of the Arabic script, and, in
     texts of 25 words or more, at least one word in 25 is a common Arabic function word, however it is vowelled or
-    stretched. A single letter is no text either.
+    stretched, and also where a Persian keyboard wrote it. A single letter is no text either.
 
     Example:
         >>> language_note("The ministers met in Geneva on Monday.")
@@ -46,12 +50,12 @@ def language_note(text: str) -> str | None:
     share = len(_ARABIC_LETTER.findall(sample)) / letters
     if share < MIN_ARABIC_SHARE:
         return f"not Arabic: {share:.0%} of the letters are Arabic; no label given".replace("%", " %")
-    if _lacks_common_words(sample) and _lacks_common_words(_INSIDE.sub("", unicodedata.normalize("NFKC", sample))):
+    if _lacks_common_words(sample) and _lacks_common_words(_INSIDE.sub("", canonicalise(sample)), _NOT_PERSIAN):
         return "not Arabic: Arabic script, but hardly any common Arabic word; no label given"
     return None
 
 
-def _lacks_common_words(sample: str) -> bool:
+def _lacks_common_words(sample: str, common: frozenset[str] = _FUNCTION_WORDS) -> bool:
     words = _WORD.findall(sample)
-    known = sum(word in _FUNCTION_WORDS for word in words)
+    known = sum(word in common for word in words)
     return len(words) >= MIN_WORDS_TO_JUDGE and known < MIN_FUNCTION_WORD_SHARE * len(words)

@@ -49,7 +49,7 @@ def stages(corpora: Sequence[str]) -> list[Stage]:
     mean, folded, pieces = "runs/mean", Path("runs/folded/encoder"), "data/excerpts.jsonl"
     onwards = (*_going_on_from(second), f"model.start={mean}", "optimisation.seed=4", *_SHORT)
     spelling = (*_going_on_from(folded), "input.recipe=e5-ar-2", "model.start=runs/onwards", "optimisation.seed=5")
-    last = (*spelling, f"data.soft={pieces}", "data.soft_weight=0.5", *_SHORT)
+    last = (*spelling, f"data.soft={pieces}", "data.soft_weight=0.5", "ngrams.weight=1.0", *_SHORT)
     averaging = (*_WUSUM, "average", _RECIPE, *_going_on_from(second), f"output={mean}", "--runs", *runs)
     return [
         Stage(Path("data/gold/train.jsonl"), (*_WUSUM, "labels", "join", *corpora, "-o", "data/gold")),

@@ -1,8 +1,11 @@
 """Other languages get no label."""
 
+import random
+
 import pytest
 
 from wusum.inference.language import language_note
+from wusum.training.spelling import RESPELLINGS
 
 ARABIC = (
     "قال وزير الخارجية إن بلاده ترحب بالاتفاق الذي وقع في العاصمة، وأضاف أن اللقاء مع نظيره كان مثمراً وأن الجانبين "
@@ -25,6 +28,19 @@ OTHERS = {
 
 def test_arabic_passes() -> None:
     assert language_note(ARABIC) is None
+
+
+@pytest.mark.parametrize("respelling", RESPELLINGS)
+def test_arabic_passes_however_it_is_spelt(respelling: str) -> None:
+    assert language_note(RESPELLINGS[respelling](ARABIC, random.Random(3))) is None
+
+
+def test_persian_with_words_that_folding_makes_arabic_is_persian() -> None:
+    text = (
+        "علی رئیس کل بانک مرکزی در نشست خبری بین المللی اعلام کرد که نرخ ارز غیر رسمی کاهش یافته است و علی رغم تحریم ها "
+        "کل درآمد کشور بین دو سال گذشته افزایش داشته و دولت برنامه ای غیر از این ندارد"
+    )
+    assert language_note(text) is not None
 
 
 def test_arabic_with_latin_names_passes() -> None:
