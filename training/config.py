@@ -55,7 +55,8 @@ class DataConfig:
         dev_share: share of the articles that go to dev when the split is made.
         dev_from: ISO date; when the split is made, dev gets the articles of that day and later ones, not a draw.
         split_seed: seed of the draw.
-        soft: articles with a teacher's probabilities (``wusum distil`` writes them), learned from beside the labels.
+        soft: articles with probabilities instead of labels, learned from beside the labelled ones: a teacher's (``wusum
+            distil`` writes them), or 1 and 0 of excerpts (:mod:`~wusum.training.excerpts`).
         soft_weight: weight of the loss on a soft article, against 1 for a labelled one.
     """
 

@@ -152,7 +152,7 @@ def test_a_card_of_another_past(report: dict[str, Any]) -> None:
     assert "exactly one of 3 labels" in card
     assert "Base model: `some/encoder`.\n" in card
     assert "from the bundle `old/bundle`" in card
-    assert "9,000 articles with a teacher's probabilities" in card
+    assert "9,000 articles of `data.soft`" in card
     assert "on 250 other articles: micro F1 0.971 (0.963, 0.978)" in card
     assert "opponent" not in card
     assert "CPU time" not in card
