@@ -57,8 +57,8 @@ def read_rationales(path: Path = RATIONALES, taxonomy: Taxonomy | None = None) -
         WusumError: the file cannot be read, or a row breaks the format (``path:line:field: ...``).
 
     Example:
-        >>> read_rationales()[0].sentences[0][0]
-        'text'
+        >>> read_rationales()[0].sentences[0][1]
+        0
     """
     scheme = load_taxonomy() if taxonomy is None else taxonomy
     found = []
