@@ -37,6 +37,7 @@ _LETTERS = {
     "ي": "یےېێۍ",
     "ئ": "ۓ",
 }
+VOWELS_AND_TATWEEL = "\u064b\u064c\u064d\u064e\u064f\u0650\u0651\u0652\u0640"
 _PERSIAN_DIGITS = "۰۱۲۳۴۵۶۷۸۹"
 _PRESENTATION = ((0xFB50, 0xFBC1), (0xFBD3, 0xFD3D), (0xFD50, 0xFDFC), (0xFE70, 0xFEFC))
 # Whole phrases ("peace be upon him") in one code point. One of them is 18 letters when spelt out; no label needs them.
@@ -77,7 +78,6 @@ _HIDDEN = (
     (0xFFF9, 0xFFFB),
     (0xE0000, 0xE0FFF),
 )
-_VOWELS_AND_TATWEEL = (0x0640, 0x0640), (0x064B, 0x0652)
 _SURROGATES = (0xD800, 0xDFFF)
 _HAMZA_MARKS = "\u0653\u0654\u0655"
 _COMPOSED = {
@@ -92,20 +92,20 @@ _COMPOSED = {
 _HAMZA = re.compile("([اويى]?)([\u064b-\u0652]{0,4})([\u0653-\u0655]+)")
 
 
-def end_of_reading(text: str, start: int, most: int) -> int:
-    r"""Return the place behind the last of ``most`` characters from ``start`` on.
+def end_of_reading(text: str, most: int) -> int:
+    r"""Return the place behind the first ``most`` characters of a text.
 
-    What every recipe takes off is not counted: vowels, tatweel, Quranic marks, hidden characters. So an article is read
-    as far with them as without. No more than eight characters are looked at for each that is read, which bounds the
-    time on a text of nothing else.
+    Vowels, tatweel, Quranic marks, hidden characters, and a hamza that follows its letter are not counted, so that an
+    article is read as far with them as without. No more than eight characters are looked at for each that is read,
+    which bounds the time on a text of nothing else.
 
     Example:
-        >>> end_of_reading("قالَ الرئيـــس", 0, 6), end_of_reading("قال الرئيس", 0, 6)
+        >>> end_of_reading("قالَ الرئيـــس", 6), end_of_reading("قال الرئيس", 6)
         (7, 6)
     """
-    last = min(len(text), start + _LOOKED_AT * most)
-    place, left = start, most
-    for run in _UNCOUNTED.finditer(text, start, last):
+    last = min(len(text), _LOOKED_AT * most)
+    place, left = 0, most
+    for run in _UNCOUNTED.finditer(text, 0, last):
         if run.start() - place >= left:
             break
         left -= run.start() - place
@@ -160,7 +160,8 @@ def _canonical_table() -> dict[str, str]:
 
 _fold = folder(_canonical_table())
 _LOOKED_AT = 8
-_UNCOUNTED = re.compile(_set((*_VOWELS_AND_TATWEEL, (0x0653, 0x0655), *_QURANIC_MARKS, *_HIDDEN)) + "+")
+_MARKS = [(ord(mark), ord(mark)) for mark in VOWELS_AND_TATWEEL + _HAMZA_MARKS]
+_UNCOUNTED = re.compile(_set((*_MARKS, *_QURANIC_MARKS, *_HIDDEN)) + "+")
 
 
 def _composed(match: re.Match[str]) -> str:

@@ -88,7 +88,7 @@ def field_passages(article: Article, config: InputConfig) -> list[Passage]:
     if article.title:
         fields.insert(0, ("title", article.title, MAX_TITLE_CHARS))
     return [
-        Passage(name, text, 0, len(text), end_of_reading(text, 0, most), name == "title") for name, text, most in fields
+        Passage(name, text, 0, len(text), end_of_reading(text, most), name == "title") for name, text, most in fields
     ]
 
 
@@ -104,9 +104,9 @@ def page_passages(page: str, clean: CleanPage, config: InputConfig) -> list[Pass
     found = []
     if clean.title_span is not None:
         start, end = clean.title_span
-        read = start + end_of_reading(page[start:end], 0, MAX_TITLE_CHARS)
+        read = start + end_of_reading(page[start:end], MAX_TITLE_CHARS)
         found.append(Passage("text", page, start, end, read, True))
-    left = end_of_reading(clean.body, 0, config.max_chars)
+    left = end_of_reading(clean.body, config.max_chars)
     for start, end in clean.line_spans:
         if left <= 0:
             break

@@ -125,11 +125,11 @@ class Featuriser:
         return self._windows(encoding.ids, cut)
 
     def _view(self, article: Article) -> tuple[str, bool]:
-        body = article.text[: end_of_reading(article.text, 0, self.config.max_chars)]
+        body = article.text[: end_of_reading(article.text, self.config.max_chars)]
         cut = len(article.text) > len(body)
         if not article.title:
             return body, cut
-        return f"{article.title[: end_of_reading(article.title, 0, MAX_TITLE_CHARS)]}\n{body}", cut
+        return f"{article.title[: end_of_reading(article.title, MAX_TITLE_CHARS)]}\n{body}", cut
 
     def _windows(self, ids: list[int], cut: bool) -> Features:
         room = self.config.window - 2

@@ -24,7 +24,8 @@ _FUNCTION_WORDS = frozenset(
     """.split()  # noqa: SIM905 - a paragraph of words is read and edited more easily than a list
 )
 
-# Persian has these too, but for letters that are Arabic ones after `canonicalise`.
+# With Persian letters, which `canonicalise` makes Arabic ones, Persian has the four words too.
+_PERSIAN_LETTER = re.compile("[یک]")
 _NOT_PERSIAN = _FUNCTION_WORDS - frozenset(("علي", "كل", "بين", "غير"))
 
 
@@ -50,7 +51,9 @@ def language_note(text: str) -> str | None:
     share = len(_ARABIC_LETTER.findall(sample)) / letters
     if share < MIN_ARABIC_SHARE:
         return f"not Arabic: {share:.0%} of the letters are Arabic; no label given".replace("%", " %")
-    if _lacks_common_words(sample) and _lacks_common_words(_INSIDE.sub("", canonicalise(sample)), _NOT_PERSIAN):
+    if _lacks_common_words(sample) and _lacks_common_words(
+        _INSIDE.sub("", canonicalise(sample)), _NOT_PERSIAN if _PERSIAN_LETTER.search(sample) else _FUNCTION_WORDS
+    ):
         return "not Arabic: Arabic script, but hardly any common Arabic word; no label given"
     return None
 

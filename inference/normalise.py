@@ -14,18 +14,17 @@ from types import MappingProxyType
 
 from ..labels.errors import WusumError
 from .arabert import arabert_v02, arabert_v02_twitter
-from .canonical import canonicalise, folder
+from .canonical import VOWELS_AND_TATWEEL, canonicalise, folder
 
 # Spellings that news, archives and keyboards mix: hamza on or under its letter, dotless ya, teh marbuta without dots.
 FOLDED_LETTERS: Mapping[str, str] = MappingProxyType(
     {"أ": "ا", "إ": "ا", "آ": "ا", "ؤ": "و", "ئ": "ي", "ى": "ي", "ة": "ه"}
 )
 
-_VOWELS_AND_TATWEEL = "\u064b\u064c\u064d\u064e\u064f\u0650\u0651\u0652\u0640"
 _EASTERN_DIGITS = "٠١٢٣٤٥٦٧٨٩"
 _ZERO_WIDTH_SPACE = "\u200b"
 
-_BARE = dict.fromkeys(_VOWELS_AND_TATWEEL, "") | {_ZERO_WIDTH_SPACE: " "}
+_BARE = dict.fromkeys(VOWELS_AND_TATWEEL, "") | {_ZERO_WIDTH_SPACE: " "}
 _bare = folder(_BARE)
 _simplify = folder(_BARE | {digit: str(value) for value, digit in enumerate(_EASTERN_DIGITS)})
 fold_letters = folder(FOLDED_LETTERS)

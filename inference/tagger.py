@@ -182,7 +182,7 @@ class Tagger:
         if not article.text.strip() and not (article.title or "").strip():
             return self._without_labels(article, [*notes, "empty text; no label given"], evidence)
         # Only what the model reads of both fields: junk that is cut off must not speak for the rest.
-        read = end_of_reading(article.text, 0, self.bundle.input.max_chars)
+        read = end_of_reading(article.text, self.bundle.input.max_chars)
         doubt = language_note(f"{(article.title or '')[:MAX_TITLE_CHARS]}\n{article.text[:read]}")
         if doubt is not None:
             return self._without_labels(article, [*notes, doubt], evidence)

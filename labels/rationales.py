@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from .errors import WusumError
+from .fingerprint import text_hash
 from .jsonl import Row, rows, text_faults
 from .standoff import GOLD_FOLDER
 from .taxonomy import Taxonomy, load_taxonomy
@@ -36,6 +37,18 @@ class Rationale:
     carried: Mapping[str, frozenset[int]]
     together: Mapping[str, frozenset[int]]
     doubtful: frozenset[str]
+
+    def texts(self, title: str | None, text: str) -> tuple[str, ...]:
+        """Return the sentences of the article whose headline and text are given.
+
+        Raises:
+            WusumError: the text is not the one that was read.
+        """
+        if text_hash(text) != self.sha256:
+            told = "its text is not the one whose sentences were marked; join the labels with the corpora anew"
+            raise WusumError(f"{self.id}: {told}")
+        fields = {"title": one_spaced(title or ""), "text": one_spaced(text)}
+        return tuple(fields[field][start:end] for field, start, end in self.sentences)
 
 
 def one_spaced(text: str) -> str:

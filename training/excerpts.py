@@ -17,8 +17,7 @@ from pathlib import Path
 from ..inference.progress import say
 from ..labels import Taxonomy, load_taxonomy
 from ..labels.errors import WusumError
-from ..labels.fingerprint import text_hash
-from ..labels.rationales import RATIONALES, Rationale, one_spaced, read_rationales
+from ..labels.rationales import RATIONALES, Rationale, read_rationales
 from .data import LabelledArticle, read_labelled
 from .raw import RawArticle
 from .script import run_script
@@ -50,16 +49,14 @@ def excerpts(
         article = by_id.get(rationale.id)
         if article is None:
             continue
-        if text_hash(article.text) != rationale.sha256:
-            told = "its text is not the one whose sentences were marked; join the labels with the corpora anew"
-            raise WusumError(f"{article.id}: {told}")
+        texts = rationale.texts(article.title, article.text)
         draw = random.Random(f"{seed} {rationale.id}")
         count = len(rationale.sentences)
         several = {tuple(chosen) for chosen in (*_runs(count, draw), *_without_one_label(rationale, draw))}
         for chosen in sorted(several - {tuple(range(count))}):  # the whole article is learned from as it is
             scores = _scores(rationale, chosen, taxonomy)
             name = f"{rationale.id}#{','.join(map(str, chosen))}"
-            yield RawArticle(name, *_texts(article, rationale, chosen)), scores
+            yield RawArticle(name, *_title_and_body(rationale, texts, chosen)), scores
 
 
 def _runs(count: int, draw: random.Random) -> list[list[int]]:
@@ -94,11 +91,11 @@ def _scores(rationale: Rationale, chosen: Sequence[int], taxonomy: Taxonomy) -> 
     return scores
 
 
-def _texts(article: LabelledArticle, rationale: Rationale, chosen: Sequence[int]) -> tuple[str | None, str]:
-    fields = {"title": one_spaced(article.title or ""), "text": one_spaced(article.text)}
-    parts = [(field, fields[field][start:end]) for field, start, end in (rationale.sentences[n] for n in chosen)]
-    title = " ".join(part for field, part in parts if field == "title")
-    body = " ".join(part for field, part in parts if field == "text")
+def _title_and_body(rationale: Rationale, texts: Sequence[str], chosen: Sequence[int]) -> tuple[str | None, str]:
+    title, body = (
+        " ".join(texts[number] for number in chosen if rationale.sentences[number][0] == field)
+        for field in ("title", "text")
+    )
     return (title or None, body) if body else (None, title)
 
 
@@ -110,6 +107,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--rationales", type=Path, default=RATIONALES)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
     given = parser.parse_args(argv)
+    if given.output.exists():
+        raise WusumError(f"{given.output}: exists already; remove it, or name another file")
     taxonomy = load_taxonomy()
     train = select_part(read_labelled(given.articles, taxonomy), read_split(given.split), "train", given.split)
     lines = [soft_line(*pair) for pair in excerpts(train, read_rationales(given.rationales, taxonomy), taxonomy)]

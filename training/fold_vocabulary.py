@@ -8,7 +8,6 @@ into the pieces that the well-spelt one had. The weights above the embeddings st
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import math
 import shutil
@@ -43,6 +42,11 @@ class FoldedVocabulary:
     tokenizer: dict[str, Any]
     sources: tuple[tuple[int, ...], ...]
     shares: tuple[tuple[float, ...], ...]
+
+    @property
+    def pieces(self) -> dict[str, int]:
+        """The row of each piece, as ``Tokenizer.get_vocab`` gives it."""
+        return {piece: row for row, (piece, _) in enumerate(self.tokenizer["model"]["vocab"])}
 
     def merge(self, embeddings: torch.Tensor) -> torch.Tensor:
         """Return the embeddings of the folded pieces, shape (pieces, width), of those of the pieces before."""
@@ -82,12 +86,11 @@ def fold_vocabulary(path: Path) -> FoldedVocabulary:
         weights = [math.exp(pieces[row][1] - highest) for row in rows]
         vocabulary.append([piece, highest + math.log(sum(weights))])
         shares.append(tuple(weight / sum(weights) for weight in weights))
-    folded = copy.deepcopy(tokenizer)
-    folded["model"]["vocab"] = vocabulary
-    place = {piece: row for row, (piece, _) in enumerate(vocabulary)}
-    for token in folded["added_tokens"]:
-        token["id"] = place[token["content"]]
-    return FoldedVocabulary(folded, tuple(tuple(rows) for rows in groups.values()), tuple(shares))
+    tokenizer["model"]["vocab"] = vocabulary
+    folded = FoldedVocabulary(tokenizer, tuple(tuple(rows) for rows in groups.values()), tuple(shares))
+    for token in tokenizer["added_tokens"]:
+        token["id"] = folded.pieces[token["content"]]
+    return folded
 
 
 def fold_encoder(source: Path, target: Path) -> None:

@@ -20,11 +20,9 @@ from ..inference.article import Article
 from ..inference.tagger import Tagger
 from .bootstrap import bootstrap_interval
 from .data import read_labelled
-from .evaluate import collect
-from .metrics import Bools
 from .page_benchmark import Page, PageMaker, families, fitting_half, read_rows
-from .progress import watched
 from .script import run_script
+from .spelling_benchmark import decide
 from .split import read_split, select_part
 from .targets import label_matrix
 
@@ -40,11 +38,6 @@ def own_story(page: Page) -> Article:
         kind: [t for t, k in zip(page.lines, page.truth, strict=True) if k == kind] for kind in ("title", "body")
     }
     return Article("\n".join(by_kind["body"]), next(iter(by_kind["title"]), None))
-
-
-def decide(tagger: Tagger, given: Sequence[str | Article], what: str) -> Bools:
-    """Return the tagger's decisions, shape (articles, labels)."""
-    return collect(watched(tagger.stream(given), len(given), what), tagger.taxonomy).decisions
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -20,7 +20,6 @@ from ..inference.article import Article
 from ..inference.evidence import field_passages, read_sentences
 from ..inference.tagger import Tagger
 from ..labels.errors import WusumError
-from ..labels.fingerprint import text_hash
 from ..labels.rationales import RATIONALES, Rationale, one_spaced, read_rationales
 from .data import LabelledArticle, read_labelled
 from .evidence_benchmark import mean_interval
@@ -36,12 +35,9 @@ def marked_sentences(article: LabelledArticle, rationale: Rationale, label: str)
     Raises:
         WusumError: the article's text is not the one that was read.
     """
-    if text_hash(article.text) != rationale.sha256:
-        told = "its text is not the one whose sentences were marked; join the labels with the corpora anew"
-        raise WusumError(f"{article.id}: {told}")
-    fields = {"title": one_spaced(article.title or ""), "text": one_spaced(article.text)}
+    texts = rationale.texts(article.title, article.text)
     numbers = rationale.carried.get(label, frozenset()) | rationale.together.get(label, frozenset())
-    return {fields[field][start:end] for field, start, end in (rationale.sentences[number] for number in numbers)}
+    return {texts[number] for number in numbers}
 
 
 def hits(tagger: Tagger, article: LabelledArticle, rationale: Rationale) -> Iterator[tuple[float, float, float, float]]:

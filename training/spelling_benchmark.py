@@ -39,9 +39,9 @@ def respell(articles: Iterable[Article], how: Respell, seed: int = 0) -> list[Ar
     ]
 
 
-def decide(tagger: Tagger, articles: Sequence[Article], what: str) -> Bools:
-    """Return the tagger's decisions, shape (articles, labels)."""
-    return collect(watched(tagger.stream(articles), len(articles), what), tagger.taxonomy).decisions
+def decide(tagger: Tagger, given: Sequence[str | Article], what: str) -> Bools:
+    """Return the tagger's decisions on articles or pages, shape (articles, labels); ``what`` names the progress bar."""
+    return collect(watched(tagger.stream(given), len(given), what), tagger.taxonomy).decisions
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -68,7 +68,7 @@ def _with_vocabulary(bundle: Bundle, state: State, tokenizer: Tokenizer) -> Stat
         return state
     if isinstance(tokenizer.model, Unigram):
         folded = fold_vocabulary(bundle.tokenizer_path)
-        if vocabulary == {piece: row for row, (piece, _) in enumerate(folded.tokenizer["model"]["vocab"])}:
+        if folded.pieces == vocabulary:
             return {name: folded.merge(tensor) if name.endswith(WORDS) else tensor for name, tensor in state.items()}
     raise WusumError(f"model.start: {bundle.folder} has another vocabulary than model.encoder; name its encoder")
 

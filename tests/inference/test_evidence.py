@@ -90,7 +90,7 @@ def check_spans(passages: list[Passage], read: str) -> None:
 
 
 def read(text: str, most: int) -> str:
-    return text[: end_of_reading(text, 0, most)]
+    return text[: end_of_reading(text, most)]
 
 
 @settings(max_examples=150, deadline=None)

@@ -128,6 +128,9 @@ def test_the_file_is_what_a_recipe_takes_as_soft_labels(tmp_path: Path) -> None:
     found, targets = read_soft(output, load_taxonomy())
     assert all(one.id.startswith("a#") for one in found)
     assert targets.shape == (len(found), 34)
+    with pytest.raises(WusumError, match="exists already; remove it, or name another file"):
+        main([str(articles), "--split", str(split), "--rationales", str(marks), "-o", str(output)])
+    output.unlink()
     marks.write_text(json.dumps(written | {"id": "b1"}).replace('"b1"', '"b2"') + "\n", encoding="utf-8")
     with pytest.raises(WusumError, match="marks no training article"):
         main([str(articles), "--split", str(split), "--rationales", str(marks), "-o", str(output)])
