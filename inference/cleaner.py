@@ -11,15 +11,18 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
+from itertools import accumulate, takewhile, zip_longest
 
-from .cleaner_cohesion import Story
+from .cleaner_cohesion import Story, telling
 from .cleaner_lines import PROSE_WORDS, Kind, Line, read_line
-from .cleaner_story import story_prose, story_words, title_line
+from .cleaner_story import ECHO, story_prose, story_words, title_line
 from .sentences import Span
 
 _SITE_MARKS = (" | ", " - ", " – ", " — ", " :: ", " » ")
+_CAPTION_WORDS = 12
+_CREDIT = re.compile(r"\([^()]{2,20}\)\W*$")
 _LONG_RUN = 3
+_CROSSHEAD_WORDS, _FOREIGN = 4, -1.0
 _LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 _MOST_LINES = 20_000
 """A text of more lines that hold a letter or digit is no page of a news site: all of it is kept."""
@@ -109,7 +112,7 @@ def _decide(raw: Sequence[str]) -> tuple[str | None, list[bool]]:
         for line in short:
             keep[line.number] = True
         return None, keep
-    prose = story_prose(lines)
+    prose = _without_captions(lines, story_prose(lines))
     first = next(place for place, line in enumerate(lines) if line.number in prose)
     title = title_line(lines, first, prose)
     for line in _body(lines, first, prose):
@@ -139,13 +142,28 @@ def _read(raw: Sequence[str]) -> list[Line]:
 
 
 def _demoted(lines: list[Line]) -> list[Line]:
-    """Return the lines with those that are prose only for their first "and" made short where they stand in a list."""
+    """Return the lines with those made short that are prose only for their first "and", but stand like headlines.
+
+    Those stand in a list, or the prose below says the same again.
+    """
     found: list[Line] = []
-    for line in lines:
+    for line, below in zip_longest(lines, lines[1:]):
         listed = not found or (found[-1].kind is not Kind.PROSE and not found[-1].stopped)
         weak = line.kind is Kind.PROSE and line.words < PROSE_WORDS and not line.stopped
-        found.append(replace(line, kind=Kind.SHORT) if weak and listed else line)
+        heads = weak and below is not None and _heads(line, below)
+        found.append(replace(line, kind=Kind.SHORT) if weak and (listed or heads) else line)
     return found
+
+
+def _heads(line: Line, below: Line) -> bool:
+    return below.kind is Kind.PROSE and len(telling(line.stems & below.stems)) >= ECHO
+
+
+def _without_captions(lines: list[Line], prose: set[int]) -> set[int]:
+    """Return the numbers of the story's prose without the captions before it: short lines that end with a credit."""
+    own = (line for line in lines if line.number in prose)
+    captions = takewhile(lambda line: line.words <= _CAPTION_WORDS and _CREDIT.search(line.text), own)
+    return prose - {line.number for line in captions} or prose
 
 
 def _without_site(title: str) -> str:
@@ -181,7 +199,14 @@ def _inside(gap: list[Line], story: Story) -> list[Line]:
         if story.log_odds(together, linked=True, member=False) < 0:
             return []
     counts = Counter(line.key for line in short)
-    return [line for line in short if counts[line.key] == 1]
+    return [line for line in short if counts[line.key] == 1 and not _is_foreign(line, story)]
+
+
+def _is_foreign(line: Line, story: Story) -> bool:
+    """Return whether a line in the story is another one's headline: too long for a crosshead, on other matters."""
+    if line.stopped or line.words <= _CROSSHEAD_WORDS:
+        return False
+    return not story.shared(line.stems) or story.log_odds(line.stems, linked=False, member=False) < _FOREIGN
 
 
 def _leading(before: list[Line]) -> list[Line]:

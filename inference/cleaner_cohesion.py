@@ -1,7 +1,7 @@
 """Whether a paragraph belongs to a story: stems it shares with the story, weighed by how common they are.
 
-The table ``cohesion.json`` (stems that many articles share, and the weights of a logistic regression) is written by
-``python -m wusum.training.page_cohesion``.
+The table ``cohesion.json`` (stems that many articles share, words that open with "and" or seem to, and the weights of a
+logistic regression) is written by ``python -m wusum.training.page_cohesion``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cache, lru_cache
 from importlib import resources
+from typing import Any
 
 CAP = 700
 """Characters of a line that are read for its words: enough to tell its story, and a bound on the work per line."""
@@ -33,9 +34,9 @@ _FOLD = str.maketrans(
 )
 _PREFIXES = ("وبال", "وال", "فال", "بال", "كال", "ولل", "ال", "لل")
 _SUFFIXES = ("هما", "كما", "ات", "ون", "ين", "ان", "ها", "هم", "يه", "تين", "وا", "ه", "ي", "ا")
+_AND, _SO, _SO_THE = "و", "ف", "فال"
+_OPENING = 40  # characters that hold a line's first word
 _LINKS = (
-    "و",
-    "ف",
     "كما ",
     "ثم ",
     "بينما ",
@@ -61,6 +62,7 @@ _LINKS = (
     "في غضون",
     "في حين",
     "في هذا ",
+    "فيما ",
     "في الأثناء",
     "بالتزامن",
     "بالتوازي",
@@ -118,9 +120,21 @@ def stems(words: Iterable[str]) -> frozenset[str]:
 
 
 @cache
+def _raw() -> dict[str, list[Any]]:
+    raw: dict[str, list[Any]] = json.loads((resources.files(__package__) / "cohesion.json").read_text("utf-8"))
+    return raw
+
+
+@cache
 def _table() -> tuple[frozenset[str], frozenset[str], tuple[float, ...]]:
-    raw = json.loads((resources.files(__package__) / "cohesion.json").read_text("utf-8"))
+    raw = _raw()
     return frozenset(raw["everywhere"]), frozenset(raw["common"]), tuple(raw["weights"])
+
+
+@cache
+def _first_letters() -> tuple[frozenset[str], frozenset[str]]:
+    raw = _raw()
+    return frozenset(raw["own_waw"]), frozenset(raw["so"])
 
 
 def telling(words: frozenset[str]) -> frozenset[str]:
@@ -129,8 +143,20 @@ def telling(words: frozenset[str]) -> frozenset[str]:
 
 
 def is_linked(line: str) -> bool:
-    """Return whether a line opens with a word that ties it to the line before (and, then, meanwhile)."""
-    return _ODD_START.sub("", line[:16]).startswith(_LINKS)
+    """Return whether a line opens with a word that ties it to the line before (and, then, meanwhile).
+
+    Most words that open with a waw are written together with "and", but not all; with a fa only few are, with "so".
+
+    Example:
+        >>> [is_linked(line) for line in ("وقال الوزير", "وزير المالية", "فقد نفى", "في الوادي")]
+        [True, False, True, False]
+    """
+    opening = _ODD_START.sub("", line[:_OPENING])
+    if opening.startswith(_LINKS):
+        return True
+    word = next(iter(tokens(opening)), "")
+    own_waw, so = _first_letters()
+    return word not in own_waw if word.startswith(_AND) else word.startswith(_SO_THE) or word in so
 
 
 def features(words: frozenset[str], linked: bool, shared: frozenset[str], size: int) -> list[float]:
@@ -169,6 +195,10 @@ class Story:
         self._counts: Counter[str] = Counter()
         for line in lines:
             self._counts.update(line)
+
+    def shared(self, words: frozenset[str]) -> frozenset[str]:
+        """Return those of the stems that tell something and stand in the story too."""
+        return telling(words) & self._counts.keys()
 
     def log_odds(self, words: frozenset[str], *, linked: bool, member: bool) -> float:
         """Return the log odds that a line of these stems belongs to the story.

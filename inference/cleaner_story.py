@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .cleaner_cohesion import Story, telling
 from .cleaner_lines import Kind, Line
@@ -39,7 +39,9 @@ _ALONE = 4.0
 _FAVOUR = 1.2
 """Log odds in favour of every paragraph: to lose one of the story is worse than to keep a teaser."""
 _HEADING = 6
-_HEADLINE_WORDS, _ECHO, _ECHOES = 5, 1.4, 4
+_HEADLINE_WORDS, _ECHOED, _ECHOES = 5, 1.4, 4
+ECHO = 3
+"""Telling stems that a headline shares with the first paragraph below it, at least."""
 _ANNOUNCED = 6.0
 _LEAD = 4.0
 _NAMED, _DATED, _BOXED, _FIRST, _LONG, _PER_ODDS = 4.0, 1.5, 3.0, 1.0, 1500, 200
@@ -58,7 +60,7 @@ _GUESSES = 4
 _MANY = 2000
 """A text of more paragraphs is no page of a news site: all of its prose is kept."""
 _TITLE_REACH = 40
-_ENOUGH, _NAMED_AGAIN, _SAID_AGAIN, _EARLIER = 5.0, 3.0, 1.5, 0.1
+_ENOUGH, _NAMED_AGAIN, _SAID_AGAIN, _EARLIER = 3.0, 3.0, 1.5, 0.7
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,8 @@ def _parts(lines: list[Line]) -> list[_Part]:
             between.append(line)
             continue
         above = between[-1] if between and between[-1].kind is Kind.SHORT else None
+        if above is not None and _takes_up(line, above):
+            line = replace(line, linked=False)
         head = above.stems if above else frozenset()
         headed = above is not None and above.words >= _HEADLINE_WORDS and not line.linked
         echoed = len(telling(head & line.stems)) if headed else 0
@@ -128,6 +132,12 @@ def _parts(lines: list[Line]) -> list[_Part]:
         parts.append(_Part(line, line.stems | head, heading, gap, hint, named and boxed_first, echoed))
         between = []
     return parts
+
+
+def _takes_up(line: Line, headline: Line) -> bool:
+    """Return whether a line opens as its headline does and goes on with it: what looks like "and" is no link then."""
+    opening = headline.key.partition(" ")[0]
+    return line.key.startswith(f"{opening} ") and len(telling(headline.stems & line.stems)) >= ECHO
 
 
 def _gap(between: list[Line]) -> str:
@@ -182,7 +192,7 @@ def _path(parts: list[_Part], chosen: set[int]) -> tuple[float, set[int]]:
     for place, part in enumerate(parts):
         odds = story.log_odds(part.stems, linked=part.line.linked, member=place in chosen) + _FAVOUR
         if place != min(chosen):
-            odds -= _ECHO * min(part.echoed, _ECHOES)
+            odds -= _ECHOED * min(part.echoed, _ECHOES)
         if chosen == {place}:
             odds = _ALONE
         if place:

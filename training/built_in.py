@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def built_in_encoder() -> Path:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{BUILT_IN}-") as scratch:
             fresh = Path(scratch) / "encoder"
             _write_built_in(fresh, recipe, buffer)
-            _put_in_place(fresh, folder, recipe, Path(scratch) / "damaged")
+            put_in_place(fresh, folder, lambda: _is_intact(folder, recipe), Path(scratch) / "damaged")
     except OSError as fault:
         raise WusumError(
             f"{folder}: cannot write the encoder ({fault.strerror or fault}); free some space or set WUSUM_CACHE"
@@ -120,10 +120,20 @@ def _write_built_in(folder: Path, recipe: Traversable, buffer: NDArray[np.uint8]
     save_file(rebuild_weights(buffer, kept, hidden), folder / WEIGHTS, metadata={"format": "pt"})
 
 
-def _put_in_place(fresh: Path, folder: Path, recipe: Traversable, discarded: Path) -> None:
-    """Moves a finished folder to its name, unless another process has put an intact one there meanwhile."""
+def put_in_place(fresh: Path, folder: Path, intact: Callable[[], bool], discarded: Path) -> None:
+    """Move a finished folder to its name, unless another process has put an intact one there meanwhile.
+
+    Args:
+        fresh: the finished folder.
+        folder: its name.
+        intact: tells whether what stands there is whole.
+        discarded: where a damaged one goes.
+
+    Example:
+        >>> put_in_place(fresh, folder, lambda: False, scratch / "damaged")  # doctest: +SKIP
+    """
     if folder.exists():
-        if _is_intact(folder, recipe):
+        if intact():
             return
         folder.rename(discarded)
     try:

@@ -91,8 +91,10 @@ class ModelConfig:
     """The encoder and its head.
 
     Attributes:
-        encoder: ``me5-small-ar`` (built in), a local folder, or a hub name with an optional ``@revision``.
-        start: bundle to go on from: its encoder weights, and the head's rows of the labels that both schemes have.
+        encoder: ``me5-small-ar`` (built in), ``wusum-small`` (the embedded model's), a local folder, or a hub name with
+            an optional ``@revision``.
+        start: bundle to go on from, or ``wusum-small`` for the embedded one: its encoder weights, and the head's rows
+            of the labels that both schemes have.
         task: any number of labels per article, or exactly one.
         keep_layers: indices of the encoder layers to keep, lowest first; all when null.
         pooling: how a window's tokens become one vector: one learned attention per label, their mean, their maximum, or

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..inference.bundle import Bundle, open_bundle
+from ..inference.bundle import Bundle, embedded_bundle, open_bundle
 from ..inference.manifest import MANIFEST
 from ..inference.progress import say
 from .data import LabelledArticle
 from .device import is_main_process
+from .embedded import EMBEDDED
 from .targets import data_sha256
 
 
 def open_earlier(folder: Path) -> Bundle:
-    """Open a bundle, or the one of a run folder.
+    """Open a bundle, the one of a run folder, or by the name ``wusum-small`` the embedded one.
 
     Raises:
         WusumError: it is no sound bundle.
@@ -23,6 +24,8 @@ def open_earlier(folder: Path) -> Bundle:
         >>> open_earlier(Path("runs/default")).name  # doctest: +SKIP
         'wusum-small'
     """
+    if str(folder) == EMBEDDED:
+        return open_bundle(embedded_bundle())
     nested = folder / "bundle"
     return open_bundle(nested if (nested / MANIFEST).is_file() else folder)
 

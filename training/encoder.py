@@ -8,6 +8,7 @@ from typing import Any
 
 from ..labels.errors import WusumError
 from .built_in import BUILT_IN, WEIGHTS, built_in_encoder
+from .embedded import EMBEDDED, embedded_encoder
 from .hub import fetch_model
 
 TOKENIZERS = ("tokenizer.json", "vocab.txt")
@@ -19,9 +20,9 @@ def resolve_encoder(name: str) -> Path:
     """The local folder of an encoder, with ``config.json``, a tokenizer and ``model.safetensors``.
 
     Args:
-        name: the built-in name ``me5-small-ar`` (rebuilt once into ``$WUSUM_CACHE`` or ``~/.cache/wusum``), a folder,
-            or a hub id such as ``aubmindlab/bert-base-arabertv02``, with ``@revision`` where a branch, tag or commit
-            is meant.
+        name: a built-in name, ``me5-small-ar`` or ``wusum-small``, the embedded model's (each is rebuilt once into
+            ``$WUSUM_CACHE`` or ``~/.cache/wusum``), a folder, or a hub id such as ``aubmindlab/bert-base-arabertv02``,
+            with ``@revision`` where a branch, tag or commit is meant.
 
     Returns:
         A folder that ``AutoModel.from_pretrained`` and ``AutoTokenizer.from_pretrained`` load without a network.
@@ -38,6 +39,8 @@ def resolve_encoder(name: str) -> Path:
     """
     if name == BUILT_IN:
         return built_in_encoder()
+    if name == EMBEDDED:
+        return embedded_encoder()
     folder = Path(name).expanduser()
     if folder.is_dir():
         return check_encoder_folder(folder)

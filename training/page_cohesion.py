@@ -19,6 +19,8 @@ from .script import run_script
 
 EVERYWHERE, COMMON = 0.22, 0.03
 """Share of articles from which a stem says nothing, and from which it says little."""
+BEFORE = ("و", "ف", "ال", "ب", "ل", "وال", "بال", "لل", "ول", "وب")
+"""Particles that are written together with the word behind them."""
 
 
 def word_classes(texts: list[str]) -> tuple[list[str], list[str]]:
@@ -29,6 +31,27 @@ def word_classes(texts: list[str]) -> tuple[list[str], list[str]]:
     share = {word: count / len(texts) for word, count in counts.items() if word.isalpha()}
     everywhere = sorted(word for word, value in share.items() if value >= EVERYWHERE)
     return everywhere, sorted(word for word, value in share.items() if COMMON <= value < EVERYWHERE)
+
+
+def first_letters(texts: list[str]) -> tuple[list[str], list[str]]:
+    """Return the words whose first waw is not "and", and those whose first fa is "so", sorted.
+
+    A waw is the word's own where other particles stand before it and the rest is seldom a word. A fa is "so" where it
+    is the other way round.
+
+    Example:
+        >>> first_letters(["وزير الري، الوزير ووزير المال. فقال لهم: قال وقال وقال. قال قال قال فقال فقال قال قال قال"])
+        (['وزير'], ['فقال'])
+    """
+    counts = Counter(word for text in texts for word in tokens(text))
+    own_waw, so = [], []
+    for word, count in counts.items():
+        alone, particles = counts[word[1:]], sum(counts[before + word] for before in BEFORE)
+        if word.startswith("و") and len(word) > 2 and particles >= 2 and 2 * alone < count:
+            own_waw.append(word)
+        if word.startswith("ف") and len(word) > 2 and count >= 3 and 2 * count < alone and 5 * particles < count:
+            so.append(word)
+    return sorted(own_waw), sorted(so)
 
 
 def pairs(articles: list[dict[str, Any]], rng: random.Random, repeats: int = 4) -> tuple[list[list[float]], list[int]]:
@@ -69,7 +92,14 @@ def main(argv: list[str]) -> int:
     read = read_rows(source)
     articles = [article for article in read if fitting_half(article["id"])]
     everywhere, common = word_classes([article["text"] for article in articles])
-    table: dict[str, Any] = {"everywhere": everywhere, "common": common, "weights": [0.0] * 7}
+    own_waw, so = first_letters([article["text"] for article in articles])
+    table: dict[str, Any] = {
+        "everywhere": everywhere,
+        "common": common,
+        "own_waw": own_waw,
+        "so": so,
+        "weights": [0.0] * 7,
+    }
     target.write_text(json.dumps(table, ensure_ascii=False, indent=0) + "\n", "utf-8")
     fitted = LogisticRegression(C=10, max_iter=5000, fit_intercept=False)
     fitted.fit(*pairs(articles, random.Random(0)))

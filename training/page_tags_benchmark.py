@@ -28,7 +28,7 @@ from .targets import label_matrix
 
 
 def own_story(page: Page) -> Article:
-    """Return the headline and the body of a page, without all else.
+    """Return the headline and the body of a page, without all else: of its headlines the one without a site's name.
 
     Example:
         >>> own_story(Page(("أخبار", "عنوان", "نص"), ("furniture", "title", "body"))).title
@@ -37,7 +37,7 @@ def own_story(page: Page) -> Article:
     by_kind = {
         kind: [t for t, k in zip(page.lines, page.truth, strict=True) if k == kind] for kind in ("title", "body")
     }
-    return Article("\n".join(by_kind["body"]), next(iter(by_kind["title"]), None))
+    return Article("\n".join(by_kind["body"]), min(by_kind["title"], key=len, default=None))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -9,7 +9,8 @@ n-grams.
 These recipes give plain transformers up, because it has no such head:
 
 - ``pooling: attention`` (the default), ``mean`` and ``max``;
-- ``export.network: false``, which keeps no weights but the served ones.
+- ``export.network: false``, which keeps no weights but the served ones (with attention pooling they can be read back,
+  :mod:`~wusum.training.served_network`).
 
 The first kind is kept as ``network.safetensors`` and ``encoder.json``, names that transformers does not know, so that
 it refuses the folder instead of opening it with a random head.
@@ -32,10 +33,10 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICA
 
 from ..inference.bundle import Bundle
 from ..labels import Taxonomy
-from ..labels.errors import WusumError
 from .config import TrainConfig
 from .heads import standard_head
 from .model import ArticleTagger
+from .served_network import read_served
 
 NETWORK = "network.safetensors"
 ENCODER = "encoder.json"
@@ -101,10 +102,10 @@ def _save(state: State, path: Path) -> None:
 
 
 def read_network(bundle: Bundle) -> Network:
-    """Read what :func:`write_network` wrote into an opened bundle, in either form.
+    """Read what :func:`write_network` wrote into an opened bundle, in either form, or else the served weights.
 
     Raises:
-        WusumError: the bundle holds what serving needs only.
+        WusumError: as :func:`~wusum.training.served_network.read_served`, where the bundle keeps no other weights.
 
     Example:
         >>> sorted(read_network(open_bundle(Path("run/bundle"))).state)[-1]  # doctest: +SKIP
@@ -116,10 +117,7 @@ def read_network(bundle: Bundle) -> Network:
         return Network(settings, state | _our_names(load_file(bundle.folder / CLASSIFIER), settings["model_type"]))
     if NETWORK in bundle.files and ENCODER in bundle.files:
         return Network(json.loads((bundle.folder / ENCODER).read_text(encoding="utf-8")), state)
-    raise WusumError(
-        f"{bundle.folder}: holds the served model only, expected {NETWORK} or {CLASSIFIER} with the trained weights; "
-        "take a bundle trained with export.network: true"
-    )
+    return Network(*read_served(bundle.model_path))
 
 
 def classifier_names(settings: PreTrainedConfig, state: State) -> dict[str, str]:

@@ -88,6 +88,14 @@ def test_teasers_without_a_marker_go() -> None:
     assert _kept(page) == list(STORY)
 
 
+@pytest.mark.parametrize("opening", ["وزير", "واصل", "في", "ويكيليكس", "بالتزامن مع ذلك"])
+def test_a_teaser_under_a_headline_that_opens_like_a_linked_line_goes(opening: str) -> None:
+    headline = f"{opening} الزراعة يعلن موعد حصاد القمح في سهول الشمال"
+    teaser = f"{headline} بعد أسابيع من الجفاف. وتوقع مزارعون أن يقل المحصول عن العام الماضي."
+    page = clean_page(_page(HEADLINE, *STORY, "أخبار ذات صلة", *TEASERS[0], headline, teaser, *TEASERS[1]))
+    assert _kept(page) == list(STORY)
+
+
 def test_teasers_before_the_headline_go() -> None:
     page = clean_page(_page("آخر الأخبار", *TEASERS[0], *TEASERS[1], HEADLINE, HEADLINE, *STORY))
     assert (page.title, _kept(page)) == (HEADLINE, list(STORY))
@@ -105,6 +113,21 @@ def test_teasers_before_the_headline_go() -> None:
 def test_a_box_in_the_story_does_not_cut_it(box: tuple[str, ...]) -> None:
     page = clean_page(_page(HEADLINE, *STORY[:2], *box, *STORY[2:]))
     assert _kept(page) == list(STORY)
+
+
+def test_a_headline_of_another_story_between_two_paragraphs_goes() -> None:
+    page = clean_page(_page(HEADLINE, *STORY[:2], f"للاطلاع على الملف: {TEASERS[0][0]}", *STORY[2:]))
+    assert _kept(page) == list(STORY)
+
+
+def test_a_caption_with_its_agency_goes() -> None:
+    page = clean_page(_page(HEADLINE, "رئيس مجلس الوادي أمام المحطة الجديدة أمس. (وكالات)", "منذ ساعتين", *STORY))
+    assert _kept(page) == list(STORY)
+
+
+def test_a_story_of_one_credited_line_stays() -> None:
+    line = "تسلم مجلس الوادي أمس محطة جديدة لتحلية المياه. (وكالات)"
+    assert _kept(clean_page(_page(HEADLINE, line))) == [line]
 
 
 def test_a_crosshead_stays() -> None:

@@ -16,7 +16,9 @@ from wusum.labels import Taxonomy, WusumError, load_taxonomy
 from wusum.labels.taxonomy import PACKAGED_TAXONOMY
 
 torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
 
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from tokenizers import Tokenizer  # noqa: E402
 
 from wusum.training import bundle_writer  # noqa: E402
@@ -62,6 +64,16 @@ def edit_taxonomy(folder: Path) -> Path:
 @pytest.fixture
 def copied(tiny_bundle: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+
+
+@pytest.fixture
+def linear_model(tmp_path: Path) -> Path:
+    """A sound ONNX model that is no encoder."""
+    weights = numpy_helper.from_array(np.ones((2, 2), np.float32), "weights")
+    given, made = (helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 2)) for name in ("given", "made"))
+    node = helper.make_node("MatMul", ["given", "weights"], ["made"])
+    onnx.save(helper.make_model(helper.make_graph([node], "linear", [given], [made], [weights])), tmp_path / "l.onnx")
+    return tmp_path / "l.onnx"
 
 
 def rehash(bundle: Path, **recipe: Any) -> None:
@@ -181,9 +193,13 @@ def test_adapters_start_beside_the_bundles_weights(
         assert torch.equal(own[name] if name in own else own[adapted], tensor), name
 
 
-def test_a_serving_bundle_is_refused(copied: Path, tiny_encoder: Path, tiny_recipe: list[str]) -> None:
+def test_a_serving_bundle_of_another_graph_is_refused(
+    copied: Path, tiny_encoder: Path, tiny_recipe: list[str], linear_model: Path
+) -> None:
     (copied / NETWORK).unlink()
-    with pytest.raises(WusumError, match=r"holds the served model only, .*export\.network: true") as caught:
+    shutil.copyfile(linear_model, copied / "model.onnx")
+    rehash(copied)
+    with pytest.raises(WusumError, match=r"not the graph that wusum exports .*export\.network: true") as caught:
         begin(copied, recipe_of(tiny_recipe).model, load_taxonomy(), tiny_encoder)
     assert "\n" not in str(caught.value)
 
