@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections import Counter
 from dataclasses import dataclass, replace
 
@@ -34,7 +35,7 @@ _RETURN = {
     "list": 3.0,
 }
 """What it costs to come back to the story."""
-_RETURN_LINKED = 1.0
+_RETURN_LINKED, _BEGIN_LINKED = 1.0, 9.0
 _ALONE = 4.0
 _FAVOUR = 1.2
 """Log odds in favour of every paragraph: to lose one of the story is worse than to keep a teaser."""
@@ -44,7 +45,7 @@ ECHO = 3
 """Telling stems that a headline shares with the first paragraph below it, at least."""
 _ANNOUNCED = 6.0
 _LEAD = 4.0
-_NAMED, _DATED, _BOXED, _FIRST, _LONG, _PER_ODDS = 4.0, 1.5, 3.0, 1.0, 1500, 200
+_NAMED, _DATED, _TITLED, _BOXED, _FIRST, _LONG, _PER_ODDS = 4.0, 1.5, 10.0, 3.0, 1.0, 900, 200
 _START = {
     "none": 9.0,
     "short": 6.0,
@@ -56,11 +57,12 @@ _START = {
     "list": 0.5,
 }
 """What it costs to begin with another story, over what stands before the first paragraph."""
+_BEFORE, _WITHIN, _AFTER = "before", "within", "after"
 _GUESSES = 4
 _MANY = 2000
 """A text of more paragraphs is no page of a news site: all of its prose is kept."""
 _TITLE_REACH = 40
-_ENOUGH, _NAMED_AGAIN, _SAID_AGAIN, _EARLIER = 3.0, 3.0, 1.5, 0.7
+_ENOUGH, _STRANGE, _NAMED_AGAIN, _SAID_AGAIN, _EARLIER, _LATER, _CAPTIONS = 3.0, 5.0, 3.0, 0.7, 0.7, 0.05, 4
 
 
 @dataclass(frozen=True)
@@ -95,15 +97,20 @@ def title_line(lines: list[Line], first: int, prose: set[int]) -> Line | None:
     story = story_words(lines, prose)
     before = [line for line in lines[:first] if line.kind is Kind.SHORT and 3 <= line.words <= 30]
     keys = [line.key for line in before]
-    best: tuple[float, Line] | None = None
-    for place, line in enumerate(before[-_TITLE_REACH:], start=max(0, len(before) - _TITLE_REACH)):
+    scores: list[float] = []
+    reach = before[-_TITLE_REACH:]
+    for place, line in enumerate(reach, start=len(before) - len(reach)):
         near = keys[max(0, place - _TITLE_REACH) : place + _TITLE_REACH]
         longer = any(key.startswith(line.key + " ") for key in near)
         score = min(story.log_odds(line.stems, linked=False, member=False), _ENOUGH)
-        score += _NAMED_AGAIN * longer + _SAID_AGAIN * (near.count(line.key) > 1) - _EARLIER * (place - len(before))
-        if best is None or score > best[0]:
-            best = (score, line)
-    return best[1] if best else None
+        score -= _STRANGE * (not story.shared(line.stems))
+        scores.append(score + _NAMED_AGAIN * longer + _SAID_AGAIN * (near.count(line.key) > 1))
+    if not scores:
+        return None
+    best = max(range(len(reach)), key=lambda place: scores[place] + _LATER * place)
+    # A caption below the headline may fit better than the headline does.
+    above = range(max(0, best - _CAPTIONS), best + 1)
+    return reach[max(above, key=lambda place: scores[place] - _EARLIER * place)]
 
 
 def _parts(lines: list[Line]) -> list[_Part]:
@@ -128,7 +135,8 @@ def _parts(lines: list[Line]) -> list[_Part]:
         named = any(before[short.key] > 1 for short in between)
         boxed_first = boxed_first or (boxed and not parts)
         dated = any(short.kind is Kind.FURNITURE for short in between)
-        hint = _NAMED * named + _DATED * dated - _BOXED * boxed + _FIRST * (not parts)
+        titled = any(_names(short, line) for short in between[-_TITLE_REACH:-1])
+        hint = _NAMED * named + _DATED * dated + _TITLED * titled - _BOXED * boxed + _FIRST * (not parts)
         parts.append(_Part(line, line.stems | head, heading, gap, hint, named and boxed_first, echoed))
         between = []
     return parts
@@ -138,6 +146,12 @@ def _takes_up(line: Line, headline: Line) -> bool:
     """Return whether a line opens as its headline does and goes on with it: what looks like "and" is no link then."""
     opening = headline.key.partition(" ")[0]
     return line.key.startswith(f"{opening} ") and len(telling(headline.stems & line.stems)) >= ECHO
+
+
+def _names(headline: Line, line: Line) -> bool:
+    """Return whether a short line that does not stand right above a paragraph tells what the paragraph tells."""
+    short = headline.kind is Kind.SHORT and headline.words >= _HEADLINE_WORDS
+    return short and len(telling(headline.stems & line.stems)) >= ECHO
 
 
 def _gap(between: list[Line]) -> str:
@@ -170,6 +184,13 @@ def _guesses(parts: list[_Part]) -> list[tuple[float, set[int]]]:
     return heapq.nlargest(_GUESSES, scored, key=lambda entry: entry[0])
 
 
+def _cost_of_beginning(part: _Part) -> float:
+    """What it costs to begin the story with this paragraph: one that is linked to the paragraph above is no first."""
+    if part.announced:
+        return 0.0
+    return _BEGIN_LINKED if part.line.linked and part.gap == "none" else _RETURN[part.gap]
+
+
 def _cost_of_return(part: _Part) -> float:
     if part.announced:
         return 0.0
@@ -186,31 +207,48 @@ def _settled(parts: list[_Part], prior: float, run: set[int]) -> tuple[float, se
 
 def _path(parts: list[_Part], chosen: set[int]) -> tuple[float, set[int]]:
     """Return the paragraphs of the story on the likeliest path through the page, given a first choice of them."""
-    story = Story([parts[min(chosen)].heading, *(parts[place].line.stems for place in chosen)])
-    inside, outside = 0.0, -_START[parts[0].gap]
-    steps: list[tuple[bool, bool]] = []
+    scores = {_BEFORE: -_START[parts[0].gap], _WITHIN: 0.0, _AFTER: -math.inf}
+    origins: list[dict[str, str]] = []
+    for place, (part, odds) in enumerate(zip(parts, _odds(parts, chosen), strict=True)):
+        if place:
+            ways = _ways(part, scores)
+            origins.append({state: max(ways[state], key=ways[state].__getitem__) for state in ways})
+            scores = {state: max(ways[state].values()) for state in ways}
+        scores[_WITHIN] += odds
+    state = max(scores, key=scores.__getitem__)
+    top, found = scores[state], set()
+    for place in range(len(parts) - 1, -1, -1):
+        if state == _WITHIN:
+            found.add(place)
+        state = origins[place - 1][state] if place else state
+    return top, found or chosen
+
+
+def _odds(parts: list[_Part], chosen: set[int]) -> list[float]:
+    """Return for each paragraph the log odds that it is of the story of those chosen."""
+    first = min(chosen)
+    story = Story([parts[first].heading, *(parts[place].line.stems for place in chosen)])
+    found = []
     for place, part in enumerate(parts):
         odds = story.log_odds(part.stems, linked=part.line.linked, member=place in chosen) + _FAVOUR
-        if place != min(chosen):
+        if place != first:
             odds -= _ECHOED * min(part.echoed, _ECHOES)
-        if chosen == {place}:
-            odds = _ALONE
-        if place:
-            lead = _LEAD if part.line.linked and part.gap != "none" else 0.0
-            came_back = outside - _cost_of_return(part)
-            stayed = inside - (_ANNOUNCED if part.announced else 0.0)
-            left = inside - _LEAVE[part.gap]
-            steps.append((stayed >= came_back, outside >= left))
-            inside, outside = max(stayed, came_back) + odds, max(outside, left) - lead
-        else:
-            steps.append((True, True))
-            inside += odds
-    found: set[int] = set()
-    within = inside >= outside
-    top = max(inside, outside)
-    for place in range(len(parts) - 1, -1, -1):
-        if within:
-            found.add(place)
-        stays_in, stays_out = steps[place]
-        within = stays_in if within else not stays_out
-    return top, found or chosen
+        found.append(_ALONE if chosen == {place} else odds)
+    return found
+
+
+def _ways(part: _Part, scores: dict[str, float]) -> dict[str, dict[str, float]]:
+    """Return for each state, of the story or not, what each state before it gives."""
+    lead = _LEAD if part.line.linked and part.gap != "none" else 0.0
+    return {
+        _BEFORE: {_BEFORE: scores[_BEFORE] - lead},
+        _WITHIN: {
+            _WITHIN: scores[_WITHIN] - (_ANNOUNCED if part.announced else 0.0),
+            _BEFORE: scores[_BEFORE] - _cost_of_beginning(part),
+            _AFTER: scores[_AFTER] - _cost_of_return(part),
+        },
+        _AFTER: {
+            _AFTER: scores[_AFTER] - lead,
+            _WITHIN: scores[_WITHIN] - _LEAVE[part.gap] - lead,
+        },
+    }
