@@ -11,16 +11,14 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import accumulate, takewhile, zip_longest
+from itertools import accumulate, zip_longest
 
 from .cleaner_cohesion import Story, telling
-from .cleaner_lines import PROSE_WORDS, Kind, Line, read_line
+from .cleaner_lines import PROSE_WORDS, Kind, Line, is_caption, read_line
 from .cleaner_story import ECHO, story_prose, story_words, title_line
 from .sentences import Span
 
 _SITE_MARKS = (" | ", " - ", " – ", " — ", " :: ", " » ")
-_CAPTION_WORDS = 12
-_CREDIT = re.compile(r"\([^()]{2,20}\)\W*$")
 _LONG_RUN = 3
 _CROSSHEAD_WORDS, _FOREIGN = 4, -1.0
 _LETTER_OR_DIGIT = re.compile(r"[^\W_]")
@@ -112,7 +110,7 @@ def _decide(raw: Sequence[str]) -> tuple[str | None, list[bool]]:
         for line in short:
             keep[line.number] = True
         return None, keep
-    prose = _without_captions(lines, story_prose(lines))
+    prose = story_prose(lines)
     first = next(place for place, line in enumerate(lines) if line.number in prose)
     title = title_line(lines, first, prose)
     for line in _body(lines, first, prose):
@@ -142,28 +140,26 @@ def _read(raw: Sequence[str]) -> list[Line]:
 
 
 def _demoted(lines: list[Line]) -> list[Line]:
-    """Return the lines with those made short that are prose only for their first "and", but stand like headlines.
+    """Return the lines with those made short that look like prose and are none.
 
-    Those stand in a list, or the prose below says the same again.
+    Captions with a credit are, under a line that is no prose, and lines that count as prose only for their first "and"
+    but stand like headlines: in a list, or above prose that says the same again.
     """
+    told = any(line.kind is Kind.PROSE and not is_caption(line) for line in lines)
     found: list[Line] = []
     for line, below in zip_longest(lines, lines[1:]):
-        listed = not found or (found[-1].kind is not Kind.PROSE and not found[-1].stopped)
-        weak = line.kind is Kind.PROSE and line.words < PROSE_WORDS and not line.stopped
-        heads = weak and below is not None and _heads(line, below)
-        found.append(replace(line, kind=Kind.SHORT) if weak and (listed or heads) else line)
+        if line.kind is Kind.PROSE and line.words < PROSE_WORDS:
+            apart = not found or found[-1].kind is not Kind.PROSE
+            listed = apart and (not found or not found[-1].stopped)
+            weak = not line.stopped and (listed or (below is not None and _heads(line, below)))
+            if weak or (told and apart and is_caption(line)):
+                line = replace(line, kind=Kind.SHORT)
+        found.append(line)
     return found
 
 
 def _heads(line: Line, below: Line) -> bool:
     return below.kind is Kind.PROSE and len(telling(line.stems & below.stems)) >= ECHO
-
-
-def _without_captions(lines: list[Line], prose: set[int]) -> set[int]:
-    """Return the numbers of the story's prose without the captions before it: short lines that end with a credit."""
-    own = (line for line in lines if line.number in prose)
-    captions = takewhile(lambda line: line.words <= _CAPTION_WORDS and _CREDIT.search(line.text), own)
-    return prose - {line.number for line in captions} or prose
 
 
 def _without_site(title: str) -> str:

@@ -15,6 +15,8 @@ from .cleaner_cohesion import CAP, is_linked, stems, tokens
 FURNITURE_WORDS, PROSE_WORDS, LINKED_WORDS = 40, 18, 8
 """Longest line looked up as furniture; shortest that is prose without a full stop; the same if it opens with "and"."""
 
+_CAPTION_WORDS = 12
+_CREDIT = re.compile(r"\([^()]{2,20}\)\W*$")
 _STOPPED_FURNITURE, _BOX_WORDS_MORE = 10, 2
 _SEPARATORS = re.compile(r"[|>»›←•/\\]")
 _ADDRESS = re.compile(r"https?:|www\.|\S@\S|\.com\b")
@@ -59,6 +61,11 @@ class Line:
     def stems(self) -> frozenset[str]:
         """The line's distinct stems."""
         return stems(self.key.split())
+
+
+def is_caption(line: Line) -> bool:
+    """Return whether a line is short, ends with a credit in brackets, and goes on with nothing."""
+    return line.words <= _CAPTION_WORDS and not line.linked and _CREDIT.search(line.text) is not None
 
 
 class _Phrases:

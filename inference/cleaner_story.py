@@ -35,7 +35,7 @@ _RETURN = {
     "list": 3.0,
 }
 """What it costs to come back to the story."""
-_RETURN_LINKED, _BEGIN_LINKED = 1.0, 9.0
+_RETURN_LINKED, _BEGIN_LINKED, _BEGIN_TITLED, _ANOTHER = 1.0, 9.0, -3.0, 3.0
 _ALONE = 4.0
 _FAVOUR = 1.2
 """Log odds in favour of every paragraph: to lose one of the story is worse than to keep a teaser."""
@@ -75,6 +75,7 @@ class _Part:
     gap: str
     hint: float
     announced: bool
+    titled: bool
     echoed: int
 
 
@@ -137,7 +138,7 @@ def _parts(lines: list[Line]) -> list[_Part]:
         dated = any(short.kind is Kind.FURNITURE for short in between)
         titled = any(_names(short, line) for short in between[-_TITLE_REACH:-1])
         hint = _NAMED * named + _DATED * dated + _TITLED * titled - _BOXED * boxed + _FIRST * (not parts)
-        parts.append(_Part(line, line.stems | head, heading, gap, hint, named and boxed_first, echoed))
+        parts.append(_Part(line, line.stems | head, heading, gap, hint, named and boxed_first, titled, echoed))
         between = []
     return parts
 
@@ -188,6 +189,8 @@ def _cost_of_beginning(part: _Part) -> float:
     """What it costs to begin the story with this paragraph: one that is linked to the paragraph above is no first."""
     if part.announced:
         return 0.0
+    if part.titled:
+        return _BEGIN_TITLED
     return _BEGIN_LINKED if part.line.linked and part.gap == "none" else _RETURN[part.gap]
 
 
@@ -243,7 +246,7 @@ def _ways(part: _Part, scores: dict[str, float]) -> dict[str, dict[str, float]]:
     return {
         _BEFORE: {_BEFORE: scores[_BEFORE] - lead},
         _WITHIN: {
-            _WITHIN: scores[_WITHIN] - (_ANNOUNCED if part.announced else 0.0),
+            _WITHIN: scores[_WITHIN] - (_ANNOUNCED if part.announced else _ANOTHER if part.titled else 0.0),
             _BEFORE: scores[_BEFORE] - _cost_of_beginning(part),
             _AFTER: scores[_AFTER] - _cost_of_return(part),
         },
