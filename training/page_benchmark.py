@@ -4,7 +4,7 @@
 
 Pages are built from articles of the corpora, with furniture of our own making and headlines and teasers of any other
 articles. (Articles that we wrote hold lines that a cleaner may drop: datelines, crossheads.) Families of furniture
-marked ``held_out`` were written after the cleaner was tuned on the others; see there for how blind they are.
+are ``tuned``, ``held_out`` or ``blind``; ``page_families.yaml`` tells how far the cleaner was fitted to each.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def sentences(text: str) -> list[str]:
 
 
 def families() -> dict[str, tuple[Family, ...]]:
-    """Return the families of furniture: ``tuned`` and ``held_out``."""
+    """Return the families of furniture: ``tuned``, ``held_out`` and ``blind``."""
     raw = yaml.safe_load((resources.files(__package__) / "page_families.yaml").read_text("utf-8"))
     return {
         group: tuple(
