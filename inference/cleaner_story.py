@@ -36,6 +36,8 @@ _RETURN = {
 }
 """What it costs to come back to the story."""
 _RETURN_LINKED, _BEGIN_LINKED, _BEGIN_TITLED, _ANOTHER = 1.0, 9.0, -3.0, 3.0
+"""The same for a linked line; what it costs to begin with one, or where the headline stands above bylines and the like;
+and to stay in the story over such a headline."""
 _ALONE = 4.0
 _FAVOUR = 1.2
 """Log odds in favour of every paragraph: to lose one of the story is worse than to keep a teaser."""
@@ -62,6 +64,7 @@ _GUESSES = 4
 _MANY = 2000
 """A text of more paragraphs is no page of a news site: all of its prose is kept."""
 _TITLE_REACH = 40
+# For headlines: most log odds that count, none of the story's words, a longer line or the same again, and the lines above.
 _ENOUGH, _STRANGE, _NAMED_AGAIN, _SAID_AGAIN, _EARLIER, _LATER, _CAPTIONS = 3.0, 5.0, 3.0, 0.7, 0.7, 0.05, 4
 
 
