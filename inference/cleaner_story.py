@@ -64,7 +64,7 @@ _GUESSES = 4
 _MANY = 2000
 """A text of more paragraphs is no page of a news site: all of its prose is kept."""
 _TITLE_REACH = 40
-# For headlines: most log odds that count, none of the story's words, a longer line or the same again, and the lines above.
+# For headlines: most log odds that count; no word of the story; a longer line or the same one on the page; lines above.
 _ENOUGH, _STRANGE, _NAMED_AGAIN, _SAID_AGAIN, _EARLIER, _LATER, _CAPTIONS = 3.0, 5.0, 3.0, 0.7, 0.7, 0.05, 4
 
 
