@@ -154,7 +154,8 @@ def is_linked(line: str) -> bool:
     opening = _ODD_START.sub("", line[:_OPENING])
     if opening.startswith(_LINKS):
         return True
-    word = next(iter(tokens(opening)), "")
+    first = _TOKEN.search(opening)
+    word = _fold(first.group()) if first else ""
     own_waw, so = _first_letters()
     return word not in own_waw if word.startswith(_AND) else word.startswith(_SO_THE) or word in so
 

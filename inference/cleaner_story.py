@@ -205,9 +205,12 @@ def _cost_of_return(part: _Part) -> float:
 
 def _settled(parts: list[_Part], prior: float, run: set[int]) -> tuple[float, set[int]]:
     """Return the paragraphs that go with this run, and how likely they are to be the story."""
-    odds, chosen = _path(parts, run)
-    for _ in range(_ROUNDS - 1):
-        odds, chosen = _path(parts, chosen)
+    odds, chosen = 0.0, run
+    for _ in range(_ROUNDS):
+        before = chosen
+        odds, chosen = _path(parts, before)
+        if chosen == before:
+            break
     return odds + prior, chosen
 
 
