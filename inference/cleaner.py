@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, zip_longest
 
-from .cleaner_cohesion import Story, telling
+from .cleaner_cohesion import Story
 from .cleaner_lines import PROSE_WORDS, Kind, Line, is_caption, read_line
-from .cleaner_story import ECHO, story_prose, story_words, title_line
+from .cleaner_story import echoes, story_prose, story_words, title_line
 from .sentences import Span
 
 _SITE_MARKS = (" | ", " - ", " – ", " — ", " :: ", " » ")
@@ -151,15 +151,12 @@ def _demoted(lines: list[Line]) -> list[Line]:
         if line.kind is Kind.PROSE and line.words < PROSE_WORDS:
             apart = not found or found[-1].kind is not Kind.PROSE
             listed = apart and (not found or not found[-1].stopped)
-            weak = not line.stopped and (listed or (below is not None and _heads(line, below)))
+            heads = below is not None and below.kind is Kind.PROSE and echoes(line, below)
+            weak = not line.stopped and (listed or heads)
             if weak or (told and apart and is_caption(line)):
                 line = replace(line, kind=Kind.SHORT)
         found.append(line)
     return found
-
-
-def _heads(line: Line, below: Line) -> bool:
-    return below.kind is Kind.PROSE and len(telling(line.stems & below.stems)) >= ECHO
 
 
 def _without_site(title: str) -> str:

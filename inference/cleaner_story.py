@@ -43,7 +43,7 @@ _FAVOUR = 1.2
 """Log odds in favour of every paragraph: to lose one of the story is worse than to keep a teaser."""
 _HEADING = 6
 _HEADLINE_WORDS, _ECHOED, _ECHOES = 5, 1.4, 4
-ECHO = 3
+_ECHO = 3
 """Telling stems that a headline shares with the first paragraph below it, at least."""
 _ANNOUNCED = 6.0
 _LEAD = 4.0
@@ -89,6 +89,11 @@ def story_prose(lines: list[Line]) -> set[int]:
         return {part.line.number for part in parts}
     best = max((_settled(parts, prior, run) for prior, run in _guesses(parts)), key=lambda found: found[0])
     return {parts[place].line.number for place in best[1]}
+
+
+def echoes(headline: Line, below: Line) -> bool:
+    """Return whether a line tells what a headline above it tells."""
+    return len(telling(headline.stems & below.stems)) >= _ECHO
 
 
 def story_words(lines: list[Line], prose: set[int]) -> Story:
@@ -149,13 +154,13 @@ def _parts(lines: list[Line]) -> list[_Part]:
 def _takes_up(line: Line, headline: Line) -> bool:
     """Return whether a line opens as its headline does and goes on with it: what looks like "and" is no link then."""
     opening = headline.key.partition(" ")[0]
-    return line.key.startswith(f"{opening} ") and len(telling(headline.stems & line.stems)) >= ECHO
+    return line.key.startswith(f"{opening} ") and echoes(headline, line)
 
 
 def _names(headline: Line, line: Line) -> bool:
     """Return whether a short line that does not stand right above a paragraph tells what the paragraph tells."""
     short = headline.kind is Kind.SHORT and headline.words >= _HEADLINE_WORDS
-    return short and len(telling(headline.stems & line.stems)) >= ECHO
+    return short and echoes(headline, line)
 
 
 def _gap(between: list[Line]) -> str:

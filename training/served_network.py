@@ -37,8 +37,8 @@ def read_served(model: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         model: a bundle's ``model.onnx``.
 
     Returns:
-        The encoder's shape under the names of its ``config.json``, and the weights, float32, under the names of
-        :class:`~wusum.training.model.ArticleTagger`.
+        The encoder's shape under the names of its ``config.json`` (its family is not told), and the weights, float32,
+        under the names of :class:`~wusum.training.model.ArticleTagger`.
 
     Raises:
         WusumError: the graph is another one than wusum exports for such a recipe.
@@ -56,7 +56,8 @@ def read_served(model: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         if OUTLIERS not in bias:
             weights[bias.removesuffix(_BIAS) + _WEIGHT] = matrix.T
     queries = [matrix for matrix in graph.without_bias() if matrix.T.shape == weights.get(_ROWS, matrix).shape]
-    if not products or _WORDS not in weights or len(queries) != 1:
+    whole = all(name.removesuffix(_BIAS) + _WEIGHT in weights for name in weights if name.endswith(_BIAS))
+    if not (products and whole) or _WORDS not in weights or len(queries) != 1:
         told = "not the graph that wusum exports for a BERT-like encoder with pooling: attention"
         raise WusumError(f"{model}: {told}; start from a bundle that keeps its trained weights (export.network: true)")
     weights[_QUERY] = queries[0].T
@@ -69,7 +70,6 @@ def read_served(model: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
 def _shape(weights: dict[str, Matrix]) -> dict[str, Any]:
     words, positions = weights[_WORDS], weights[_WORDS.replace("word", "position")]
     return {
-        "model_type": "bert",
         "vocab_size": words.shape[0],
         "hidden_size": words.shape[1],
         "num_hidden_layers": sum(name.endswith(".attention.self.query.weight") for name in weights),
@@ -84,10 +84,7 @@ def _put_back(weights: dict[str, Matrix], layer: str, up: Matrix, bias: Matrix, 
     units = np.flatnonzero(silent)
     if len(units) != len(bias):
         raise WusumError(f"{layer}: {len(units)} silent hidden units, expected {len(bias)}; the model is damaged")
-    weights[first + _WEIGHT] = weights[first + _WEIGHT].copy()
-    weights[second] = weights[second].copy()
     weights[first + _WEIGHT][units] = up.T
-    weights[first + _BIAS] = weights[first + _BIAS].copy()
     weights[first + _BIAS][units] = bias
     weights[second][:, units] = down.T
 
@@ -124,8 +121,7 @@ class _Graph:
         """Return the matrix of the product behind the activation of the units with this bias."""
         total = next(node.output[0] for node in self._nodes if node.op_type == "Add" and bias in node.input)
         behind = {name for node in self._nodes if total in node.input for name in node.output}
-        found = (node for node in self._nodes if node.op_type == "MatMul" and node.input[0] in behind)
-        return self._matrix(next(found))
+        return next(self._matrix(node) for node in self._nodes if node.op_type == "MatMul" and node.input[0] in behind)
 
     def _with_bias(self) -> Iterator[tuple[str, NodeProto]]:
         for node in self._nodes:

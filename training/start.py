@@ -55,7 +55,7 @@ def load_start(model: ArticleTagger, config: ModelConfig, taxonomy: Taxonomy, to
         ("num_hidden_layers", "keep_layers"),
     ):
         theirs, ours = _setting(network.settings, key), getattr(own, key)
-        if theirs != ours:
+        if theirs is not None and theirs != ours:  # served weights do not tell the encoder's family
             message = f"its encoder's {key} is {theirs}, the recipe's {ours}; change model.{setting}"
             raise WusumError(f"model.start: {folder}: {message} or start from another bundle")
     _copy(state, model, bundle.taxonomy, taxonomy, folder)

@@ -14,7 +14,7 @@ from wusum.training import page_benchmark as bench
 
 TOPICS = ("المياه", "القهوة", "الموانئ", "المدارس", "الغابات", "القطارات", "الأسواق", "المتاحف")
 
-SLOT = re.compile(r"@(title|body|caption|headline|pair|teaser)|\{(day|n)\}")
+SLOT = re.compile(r"@(title|body|caption|headline|pair|teaser)")
 
 
 def _articles() -> list[dict[str, object]]:
@@ -52,7 +52,7 @@ def test_pages_hold_the_whole_article_and_label_every_line() -> None:
             body = "".join(text for text, kind in zip(page.lines, page.truth, strict=True) if kind == "body")
             assert "".join(body.split()) == "".join(str(articles[0]["text"]).split())
             assert {"furniture", "title"} <= set(page.truth)
-            assert not any(SLOT.search(line) for line in page.lines)
+            assert not any("{" in line or SLOT.search(line) for line in page.lines)
 
 
 def test_families_are_named_once_in_three_groups() -> None:

@@ -67,6 +67,14 @@ def test_four_labels_are_not_mistaken_for_four_outliers(tiny_network: ArticleTag
     assert torch.equal(read_served(served)[1]["head.query"], model.head.query)
 
 
+def test_measured_ranges_are_refused(tiny_network: ArticleTagger, tmp_path: Path) -> None:
+    ids = np.arange(5, 17, dtype=np.int64).reshape(1, -1)
+    features = Features(ids, np.ones_like(ids), truncated=False)
+    served = export_model(tiny_network, ExportConfig("int8_static"), [features], tmp_path / "full.onnx")
+    with pytest.raises(WusumError, match=r"not the graph that wusum exports .*export\.network: true"):
+        read_served(served)
+
+
 @pytest.mark.parametrize("pooling", ["mean", "first"])
 def test_another_pooling_is_refused(tiny_encoder: Path, tmp_path: Path, pooling: Literal["mean", "first"]) -> None:
     model = build_model(tiny_encoder, ModelConfig("", pooling=pooling, windows="max"), LabelLoss(), [0.1] * 34, 4)
