@@ -129,7 +129,7 @@ def test_articles_of_many_sizes_leave_no_memory_behind() -> None:
 @needs_openvino
 def test_every_dynamic_product_is_restored(tiny_bundle: Path) -> None:
     onnx = pytest.importorskip("onnx")
-    from wusum.inference.openvino_engine import import_openvino, read_ranges, restore_products
+    from wusum.inference.openvino_engine import import_openvino, read_ranges, restore_products, round_scores
 
     path = tiny_bundle / "model.onnx"
     dynamic = [node for node in onnx.load(path).graph.node if node.op_type == "MatMulInteger"]
@@ -141,9 +141,25 @@ def test_every_dynamic_product_is_restored(tiny_bundle: Path) -> None:
 
     model = import_openvino().Core().read_model(path)
     ranges = read_ranges(model, path)
-    assert ranges.keys() == {node.input[1] for node in dynamic}
+    weights = {node.input[1] for node in dynamic}
+    assert weights < ranges.keys()
     restore_products(model, ranges)
     assert [node.get_type_name() for node in model.get_ops()].count("FakeQuantize") == len(dynamic)
+    layers = round_scores(model, ranges)
+    assert 2 * layers == len(ranges.keys() - weights) > 0
+    assert [node.get_type_name() for node in model.get_ops()].count("FakeQuantize") == len(dynamic) + 2 * layers
+
+
+@needs_openvino
+def test_queries_and_keys_without_ranges_are_not_rounded(tiny_bundle: Path) -> None:
+    """Bundles of before the version that notes them."""
+    from wusum.inference.openvino_engine import import_openvino, read_ranges, restore_products, round_scores
+
+    path = tiny_bundle / "model.onnx"
+    model = import_openvino().Core().read_model(path)
+    ranges = {name: bounds for name, bounds in read_ranges(model, path).items() if name.endswith("_quantized")}
+    restore_products(model, ranges)
+    assert round_scores(model, ranges) == 0
 
 
 @needs_openvino
