@@ -85,7 +85,8 @@ def _start_one(name: str, setting: Setting) -> dict[str, Side]:
     best = max(rates, key=rates.__getitem__)
     tried = ", ".join(f"{batch}: {rate:.2f}" for batch, rate in rates.items())
     lengths = [
-        len(plain.tokenizer(setting.texts[place], truncation=True, max_length=512).input_ids) for place in plain.chosen
+        len(plain.tokenizer(setting.spelled[place], truncation=True, max_length=512).input_ids)
+        for place in plain.chosen
     ]
     sys.stdout.write(f"pipeline: articles/s by batch size {tried}; {best} is taken\n")
     sys.stdout.write(f"pipeline: {len(plain.chosen)} articles a round, {mean(lengths):.0f} tokens on average\n")

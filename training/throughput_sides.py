@@ -23,6 +23,7 @@ from ..inference.cleaner import clean_page
 from ..inference.cli import main as command
 from ..inference.engine import EngineName, open_engine
 from ..inference.features import Featuriser, read_tokenizer
+from ..inference.normalise import get_recipe
 from ..inference.tagger import Tagger
 from ..labels.errors import WusumError
 from .baseline import FastTextBaseline, TfidfBaseline
@@ -80,6 +81,12 @@ class Setting:
         """The clean texts."""
         return [page.text for page in self.pages]
 
+    @cached_property
+    def spelled(self) -> list[str]:
+        """The clean texts as the bundle's tokenizer is given them."""
+        spell = get_recipe(self.bundle.input.recipe).apply
+        return [self.bundle.input.prefix + spell(text) for text in self.texts]
+
 
 def tagging(setting: Setting, engine: EngineName) -> Side:
     """``wusum tag --clean always``, JSON lines into JSON lines, in this process, with a model opened before.
@@ -120,7 +127,8 @@ def network_alone(setting: Setting, engine: EngineName) -> Side:
 class PlainPipeline:
     """The transformers pipeline ``text-classification`` in fp32 over a random network of the shape of AraBERT base.
 
-    It has the bundle's tokenizer, so that it reads the same tokens, and gets the clean text.
+    It has the bundle's tokenizer and gets the clean text in the bundle's spelling, so that it reads the same tokens:
+    in another spelling the tokenizer of a folded vocabulary cuts words into more pieces.
 
     Example:
         >>> PlainPipeline(setting).run(batch=1)  # doctest: +SKIP
@@ -132,7 +140,7 @@ class PlainPipeline:
         torch.set_num_threads(setting.threads)
         self.chosen = spread_out(setting.tokens, setting.pipeline_count)
         # By length they would stand as no archive does, and batches would need no padding.
-        texts = [setting.texts[place] for place in np.random.default_rng(0).permutation(self.chosen)]
+        texts = [setting.spelled[place] for place in np.random.default_rng(0).permutation(self.chosen)]
         self._source = write_lines(setting.folder / "pipeline-articles.jsonl", texts)
         self._output = setting.folder / "pipeline.jsonl"
         self.tokenizer = _tokenizer(setting.bundle)
