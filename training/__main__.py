@@ -5,4 +5,9 @@ import sys
 from ..inference.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main(["train", *sys.argv[1:]]))
+    code = main(["train", *sys.argv[1:]])
+    if code == 0:
+        from .device import leave_processes  # behind main, which tells in one sentence where torch is missing
+
+        leave_processes()
+    sys.exit(code)

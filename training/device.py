@@ -66,6 +66,15 @@ def wait_for_all() -> None:
     join_processes().wait_for_everyone()
 
 
+def leave_processes() -> None:
+    """Close the connection that the processes share, if any: at exit its threads can abort the process.
+
+    Each process calls it when it has nothing left to share; it still knows its place afterwards.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        join_processes().destroy_process_group()
+
+
 def share_of_batch(batch_size: int, processes: int) -> int:
     """Return how many articles of a batch each process gets.
 

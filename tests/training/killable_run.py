@@ -30,7 +30,7 @@ from wusum.training import checkpoints, trainer
 from wusum.training.batches import FeatureDataset
 from wusum.training.config import LossConfig, ModelConfig, OptimisationConfig
 from wusum.training.data import LabelledArticle
-from wusum.training.device import is_main_process
+from wusum.training.device import is_main_process, leave_processes
 from wusum.training.losses import make_loss
 from wusum.training.model import ArticleTagger, build_model
 
@@ -146,6 +146,7 @@ def main(encoder: str, folder: str, result: str, *settings: str) -> None:
         sys.exit(str(fault))
     if is_main_process():
         save_file(model.state_dict(), result)
+    leave_processes()
 
 
 if __name__ == "__main__":
