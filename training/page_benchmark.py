@@ -103,8 +103,8 @@ class PageMaker:
         for item in family.page:
             if item == "@body":
                 found += self._body(article, family)
-            elif item.startswith("@title"):
-                found.append(("title", title + item.removeprefix("@title")))
+            elif "@title" in item:
+                found.append(("title", item.replace("@title", title)))
             elif item == "@caption":
                 found.append(("caption", self._caption(article, found)))
             else:
@@ -123,7 +123,7 @@ class PageMaker:
 
     def _furniture(self, item: str, article: Article) -> list[tuple[str, str]]:
         kind, _, count = item.partition(" ")
-        if kind in ("@headlines", "@pairs", "@teasers", "@pair", "@headline"):
+        if kind in ("@headlines", "@pairs", "@teasers", "@headline", "@pair", "@teaser"):
             found: list[tuple[str, str]] = []
             for _ in range(int(count or 1)):
                 other = self._other(article)
