@@ -22,6 +22,7 @@ _SEPARATORS = re.compile(r"[|>»›←•/\\]")
 _ADDRESS = re.compile(r"https?:|www\.|\S@\S|\.com\b")
 _LETTER = re.compile(r"[^\W\d_]")
 _STOPS = (".", "!", "؟", "?")
+_INITIALS = re.compile(r"(?:^|\s)[^\W\d_]\.\s*[^\W\d_]\.$")
 _ODD_END = re.compile(r"[^\w.!؟?…]+$")
 
 
@@ -130,6 +131,8 @@ def _is_stopped(text: str) -> bool:
         if opened < 0:
             return True
         tail = _ODD_END.sub("", tail[:opened]) if len(tail[opened:].split()) <= 5 else tail
+    if _INITIALS.search(tail):
+        return False
     return tail.endswith(_STOPS) and not tail.endswith(("...", "…"))
 
 

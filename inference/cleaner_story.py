@@ -16,7 +16,7 @@ _LEAVE = {
     "short": 3.0,
     "headline": 3.0,
     "several": 0.3,
-    "furniture": 2.5,
+    "furniture": 0.1,
     "pointer": 3.0,
     "box": -4.5,
     "list": 0.0,
@@ -35,7 +35,8 @@ _RETURN = {
     "list": 3.0,
 }
 """What it costs to come back to the story."""
-_RETURN_LINKED, _BEGIN_LINKED, _BEGIN_TITLED, _ANOTHER = 1.0, 9.0, -3.0, 3.0
+_BEGIN = {**_RETURN, "short": -0.5, "several": -3.0}
+_RETURN_LINKED, _BEGIN_LINKED, _BEGIN_TITLED, _ANOTHER = 0.3, 9.0, -3.0, 3.0
 """The same for a linked line; what it costs to begin with one, or where the headline stands above bylines and the like;
 and to stay in the story over such a headline."""
 _ALONE = 4.0
@@ -59,6 +60,8 @@ _START = {
     "list": 0.5,
 }
 """What it costs to begin with another story, over what stands before the first paragraph."""
+_UNNAMED = (3.5, 1.3, 0.0)
+"""What it costs to begin with a paragraph that shares none, one, or more telling stems with any headline above it."""
 _BEFORE, _WITHIN, _AFTER = "before", "within", "after"
 _GUESSES = 4
 _MANY = 2000
@@ -80,6 +83,7 @@ class _Part:
     announced: bool
     titled: bool
     echoed: int
+    shared: int
 
 
 def story_prose(lines: list[Line]) -> set[int]:
@@ -110,7 +114,7 @@ def title_line(lines: list[Line], first: int, prose: set[int]) -> Line | None:
     reach = before[-_TITLE_REACH:]
     for place, line in enumerate(reach, start=len(before) - len(reach)):
         near = keys[max(0, place - _TITLE_REACH) : place + _TITLE_REACH]
-        longer = any(key.startswith(line.key + " ") for key in near)
+        longer = any(f" {line.key} " in f" {key} " and key != line.key for key in near)
         score = min(story.log_odds(line.stems, linked=False, member=False), _ENOUGH)
         score -= _STRANGE * (not story.shared(line.stems))
         scores.append(score + _NAMED_AGAIN * longer + _SAID_AGAIN * (near.count(line.key) > 1))
@@ -125,6 +129,7 @@ def title_line(lines: list[Line], first: int, prose: set[int]) -> Line | None:
 def _parts(lines: list[Line]) -> list[_Part]:
     parts: list[_Part] = []
     between: list[Line] = []
+    headlines: list[Line] = []
     boxed = boxed_first = False
     before = Counter(line.key for line in lines if line.kind is Kind.SHORT and line.words >= 3)
     for line in lines:
@@ -146,7 +151,10 @@ def _parts(lines: list[Line]) -> list[_Part]:
         dated = any(short.kind is Kind.FURNITURE for short in between)
         titled = any(_names(short, line) for short in between[-_TITLE_REACH:-1])
         hint = _NAMED * named + _DATED * dated + _TITLED * titled - _BOXED * boxed + _FIRST * (not parts)
-        parts.append(_Part(line, line.stems | head, heading, gap, hint, named and boxed_first, titled, echoed))
+        own = line.stems | head if telling(head & line.stems) else line.stems
+        headlines = [*headlines, *(short for short in between if _may_head(short))][-_TITLE_REACH:]
+        shared = max((len(telling(line.stems & short.stems)) for short in headlines), default=0)
+        parts.append(_Part(line, own, heading, gap, hint, named and boxed_first, titled, echoed, min(shared, 2)))
         between = []
     return parts
 
@@ -159,8 +167,11 @@ def _takes_up(line: Line, headline: Line) -> bool:
 
 def _names(headline: Line, line: Line) -> bool:
     """Return whether a short line that does not stand right above a paragraph tells what the paragraph tells."""
-    short = headline.kind is Kind.SHORT and headline.words >= _HEADLINE_WORDS
-    return short and echoes(headline, line)
+    return _may_head(headline) and echoes(headline, line)
+
+
+def _may_head(line: Line) -> bool:
+    return line.kind is Kind.SHORT and line.words >= _HEADLINE_WORDS
 
 
 def _gap(between: list[Line]) -> str:
@@ -199,7 +210,8 @@ def _cost_of_beginning(part: _Part) -> float:
         return 0.0
     if part.titled:
         return _BEGIN_TITLED
-    return _BEGIN_LINKED if part.line.linked and part.gap == "none" else _RETURN[part.gap]
+    cost = _BEGIN_LINKED if part.line.linked and part.gap == "none" else _BEGIN[part.gap]
+    return cost + _UNNAMED[part.shared]
 
 
 def _cost_of_return(part: _Part) -> float:
@@ -221,7 +233,7 @@ def _settled(parts: list[_Part], prior: float, run: set[int]) -> tuple[float, se
 
 def _path(parts: list[_Part], chosen: set[int]) -> tuple[float, set[int]]:
     """Return the paragraphs of the story on the likeliest path through the page, given a first choice of them."""
-    scores = {_BEFORE: -_START[parts[0].gap], _WITHIN: 0.0, _AFTER: -math.inf}
+    scores = {_BEFORE: -_START[parts[0].gap], _WITHIN: -_UNNAMED[parts[0].shared], _AFTER: -math.inf}
     origins: list[dict[str, str]] = []
     for place, (part, odds) in enumerate(zip(parts, _odds(parts, chosen), strict=True)):
         if place:

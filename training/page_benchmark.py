@@ -105,8 +105,6 @@ class PageMaker:
                 found += self._body(article, family)
             elif "@title" in item:
                 found.append(("title", item.replace("@title", title)))
-            elif item == "@caption":
-                found.append(("caption", self._caption(article, found)))
             else:
                 found += self._furniture(item, article)
         blank = [("blank", "")] if family.spaced else []
@@ -132,6 +130,8 @@ class PageMaker:
                 if not kind.startswith("@headline"):
                     found.append(("teaser", self._teaser(other)))
             return found
+        if "@caption" in item:
+            return [("caption", item.replace("@caption", _caption(article)))]
         text = item.replace("{day}", self._day()).replace("{n}", str(self._rng.randint(2, 900)))
         if "@headline" in text:
             other = self._other(article)
@@ -156,17 +156,16 @@ class PageMaker:
         words = sentences(article["text"])[0].split()
         return " ".join(words[: self._rng.randint(6, 12)]).rstrip(" .،,:؛")
 
-    def _caption(self, article: Article, before: list[tuple[str, str]]) -> str:
-        old = [text for kind, text in before if kind == "caption"]
-        words = sentences(article["text"])[-1].split()
-        return old[0] if old else " ".join(words[-9:]).rstrip(" .،")
-
     def _day(self) -> str:
         rng = self._rng
         month = rng.choice(("يناير", "تشرين الثاني", "آذار/مارس", "نوفمبر", "حزيران", "أوت", "تموز"))
         weekday = rng.choice(("الأحد", "الأربعاء،", "الخميس", ""))
         long = f"{weekday} {rng.randint(1, 28)} {month} {rng.randint(2009, 2024)}".strip()
         return rng.choice((long, f"{rng.randint(1, 28):02}.06.2018 | 11:26"))
+
+
+def _caption(article: Article) -> str:
+    return " ".join(sentences(article["text"])[-1].split()[-9:]).rstrip(" .،")
 
 
 def resplit(text: str, rng: random.Random) -> list[str]:
