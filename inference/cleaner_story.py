@@ -36,6 +36,7 @@ _RETURN = {
 }
 """What it costs to come back to the story."""
 _BEGIN = {**_RETURN, "short": -0.5, "several": -3.0}
+"""What it costs to begin the story behind paragraphs of others."""
 _RETURN_LINKED, _BEGIN_LINKED, _BEGIN_TITLED, _ANOTHER = 0.3, 9.0, -3.0, 3.0
 """The same for a linked line; what it costs to begin with one, or where the headline stands above bylines and the like;
 and to stay in the story over such a headline."""
