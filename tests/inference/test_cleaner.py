@@ -101,6 +101,18 @@ def test_teasers_before_the_headline_go() -> None:
     assert (page.title, _kept(page)) == (HEADLINE, list(STORY))
 
 
+@pytest.mark.parametrize("paragraphs", [1, 4])
+def test_a_teaser_between_the_headline_and_the_story_goes(paragraphs: int) -> None:
+    menu = ("منبر القراء", "سوق الكلام", "المراسلون")
+    page = clean_page(_page(*menu, HEADLINE, TEASERS[0][1], "ق. و / وكالات", "مكتب الوادي", *STORY[:paragraphs]))
+    assert (page.title, _kept(page)) == (HEADLINE, list(STORY[:paragraphs]))
+
+
+def test_a_headline_that_stands_behind_a_field_label_too_is_given_without_it() -> None:
+    page = clean_page(_page(f"العنوان: {HEADLINE}", "رقم السجل: 351", "النص الكامل", HEADLINE, *STORY))
+    assert (page.title, _kept(page)) == (HEADLINE, list(STORY))
+
+
 @pytest.mark.parametrize(
     "box",
     [
@@ -169,6 +181,7 @@ def test_lines_and_page_agree() -> None:
         ("قد يعجبك أيضًا", Kind.BOX),
         ("اقرأ المزيد: خبر آخر", Kind.POINTER),
         ("سكان الوادي ينتظرون", Kind.SHORT),
+        ("المُدخِل: س. ق. المُراجع: ه. ن.", Kind.SHORT),
         ("انضم إلى المجلس في العام الماضي ثلاثة أعضاء يمثلون القرى البعيدة عن النهر.", Kind.PROSE),
     ],
 )
