@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from .command_base import Command
 from .errors import WusumError
+from .standoff import SPLITS
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -39,6 +40,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
     join.add_argument(
         "-o", "--out", required=True, type=Path, metavar="DIR", help="where to write train and test.jsonl"
     )
+    join.add_argument("--split", choices=SPLITS, help="join and write this one only; default: both")
     join.add_argument("--force", action="store_true", help="overwrite what is there")
     join.set_defaults(labels_run=_run_join)
 
@@ -94,8 +96,9 @@ def _run(arguments: Namespace) -> int:
 def _run_join(arguments: Namespace) -> int:
     from .join import join
 
+    wanted = SPLITS if arguments.split is None else (arguments.split,)
     with _progress() as on_text:
-        reports = join(arguments.sources, arguments.out, force=arguments.force, on_text=on_text)
+        reports = join(arguments.sources, arguments.out, force=arguments.force, wanted=wanted, on_text=on_text)
     for report in reports:
         _write_lines(_report_lines(report, arguments.out))
     return 0 if all(report.joined == report.expected for report in reports) else _EXIT_INCOMPLETE

@@ -38,6 +38,7 @@ def join(
     *,
     force: bool = False,
     gold: Path = GOLD_FOLDER,
+    wanted: Sequence[str] = SPLITS,
     on_text: Callable[[int, int], None] = lambda read, joined: None,
 ) -> tuple[SplitReport, ...]:
     """Write ``out/train.jsonl`` and ``out/test.jsonl``: the gold labels with their texts, in gold order.
@@ -45,7 +46,7 @@ def join(
     A text is recognised by its fingerprint, wherever it lies and whatever it is called; its name only tells a changed
     text from a missing one. Where sources repeat a text, the first counts. The project's own articles (``WRITTEN``) are
     joined too. Sources are streamed; only texts that are gold are held. Files appear complete or not at all.
-    ``on_text`` gets the texts read and joined so far.
+    ``wanted`` names the splits that are joined and written, ``on_text`` gets the texts read and joined so far.
 
     Raises:
         WusumError: a source cannot be read, nothing could be joined, or an output exists and ``force`` is not set.
@@ -55,9 +56,9 @@ def join(
         >>> [(report.split, report.joined) for report in reports]  # doctest: +SKIP
         [('train', 14148), ('test', 250)]
     """
-    targets = {split: out / f"{split}.jsonl" for split in SPLITS}
+    targets = {split: out / f"{split}.jsonl" for split in wanted}
     _check_targets(out, targets.values(), force)
-    splits = {split: read_gold(gold / f"{split}.jsonl") for split in SPLITS}
+    splits = {split: read_gold(gold / f"{split}.jsonl") for split in wanted}
     finder = _Finder.of(record for records in splits.values() for record in records)
     for source in sources:
         for count, text in enumerate(read_source(source), finder.read + 1):

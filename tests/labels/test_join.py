@@ -89,6 +89,16 @@ def test_joins_every_layout_in_gold_order(tmp_path: Path, gold: Path, sources: l
     assert sorted(path.name for path in out.iterdir()) == ["test.jsonl", "train.jsonl"]
 
 
+def test_one_split_is_joined_alone_and_the_other_beside_it(tmp_path: Path, gold: Path, sources: list[Path]) -> None:
+    out = tmp_path / "out"
+    [train] = join(sources, out, gold=gold, wanted=("train",))
+    assert (train.split, train.joined) == ("train", 2)
+    assert [path.name for path in out.iterdir()] == ["train.jsonl"]
+    [test] = join(sources, out, gold=gold, wanted=("test",))
+    assert (test.split, test.joined) == ("test", 1)
+    assert len(read_rows(out / "train.jsonl")) == 2
+
+
 def test_finds_a_text_under_another_name(tmp_path: Path, gold: Path) -> None:
     file = tmp_path / "copy" / "Tech" / "renamed.txt"
     file.parent.mkdir(parents=True)

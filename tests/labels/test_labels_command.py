@@ -161,6 +161,19 @@ def test_an_action_without_its_extra_is_one_sentence(
         run("added")
 
 
+def test_join_takes_one_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def joined(*args: object, wanted: object, **options: object) -> tuple[SplitReport, ...]:
+        asked.append(wanted)
+        return (SplitReport("test", 1, 1, (), (), ()),)
+
+    monkeypatch.setattr("wusum.labels.join.join", joined)
+    assert run("join", "corpus", "-o", tmp_path, "--split", "test") == 0
+    assert run("join", "corpus", "-o", tmp_path) == 0
+    assert asked == [("test",), ("train", "test")]
+
+
 @pytest.mark.parametrize(("train_joined", "code"), [(2, 0), (1, 1)])
 def test_join_reports_and_exits(
     tmp_path: Path,
