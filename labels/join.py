@@ -54,7 +54,7 @@ def join(
     Example:
         >>> reports = join([Path("corpora/khaleej"), Path("corpora/ant")], Path("data"))  # doctest: +SKIP
         >>> [(report.split, report.joined) for report in reports]  # doctest: +SKIP
-        [('train', 14148), ('test', 250)]
+        [('train', 14418), ('test', 250)]
     """
     targets = {split: out / f"{split}.jsonl" for split in wanted}
     _check_targets(out, targets.values(), force)

@@ -19,6 +19,7 @@ from ..labels import Taxonomy, load_taxonomy
 from ..labels.errors import WusumError
 from ..labels.rationales import RATIONALES, Rationale, read_rationales
 from .data import LabelledArticle, read_labelled
+from .office_holders import OfficeHolders
 from .raw import RawArticle
 from .script import run_script
 from .soft import soft_line
@@ -26,16 +27,22 @@ from .split import read_split, select_part
 
 _LONGEST_RUN = 3
 _LEAST_SHARE = 0.2  # of its sentences that must carry a topic: less of it may be background, and decides nothing
+_OTHER_NAMES = 2  # of each sentence that names an office holder
 _MOST_REMOVED = 0.6  # of the sentences: what is left of an article must still be one
 
 
 def excerpts(
-    articles: Iterable[LabelledArticle], rationales: Iterable[Rationale], taxonomy: Taxonomy, seed: int = 0
+    articles: Iterable[LabelledArticle],
+    rationales: Iterable[Rationale],
+    taxonomy: Taxonomy,
+    seed: int = 0,
+    holders: OfficeHolders | None = None,
 ) -> Iterator[tuple[RawArticle, dict[str, float]]]:
     """Yield excerpts with 1 and 0 for the labels that their sentences decide.
 
     Of each article with a rationale: every second one of its runs of one to three sentences, and the article without
-    the sentences of one label, where that leaves enough of it.
+    the sentences of one label, where that leaves enough of it. With ``holders`` also, twice, each sentence that
+    names one, alone and with others who held the office.
 
     Raises:
         WusumError: an article's text is not the one that was read.
@@ -57,6 +64,8 @@ def excerpts(
             scores = _scores(rationale, chosen, taxonomy)
             name = f"{rationale.id}#{','.join(map(str, chosen))}"
             yield RawArticle(name, *_title_and_body(rationale, texts, chosen)), scores
+        if holders:
+            yield from _renamed(rationale, texts, holders, taxonomy, draw)
 
 
 def _runs(count: int, draw: random.Random) -> list[list[int]]:
@@ -75,6 +84,21 @@ def _without_one_label(rationale: Rationale, draw: random.Random) -> list[list[i
         return []
     lost = rationale.carried[draw.choice(sorted(few))]
     return [[number for number in range(count) if number not in lost]]
+
+
+def _renamed(
+    rationale: Rationale, texts: Sequence[str], holders: OfficeHolders, taxonomy: Taxonomy, draw: random.Random
+) -> Iterator[tuple[RawArticle, dict[str, float]]]:
+    named = holders.named(" ".join(texts))
+    for time in range(_OTHER_NAMES):
+        told = holders.exchange(texts, named, draw)
+        for number, (before, after) in enumerate(zip(texts, told, strict=True)):
+            if after != before:
+                name = f"{rationale.id}#{number}~{time}"
+                yield (
+                    RawArticle(name, *_title_and_body(rationale, told, [number])),
+                    _scores(rationale, [number], taxonomy),
+                )
 
 
 def _scores(rationale: Rationale, chosen: Sequence[int], taxonomy: Taxonomy) -> dict[str, float]:
@@ -105,13 +129,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("articles", type=Path, help="what `wusum labels join` wrote: data/gold/train.jsonl")
     parser.add_argument("--split", type=Path, default=Path("labels/gold/split.jsonl"), help="no dev article is cut up")
     parser.add_argument("--rationales", type=Path, default=RATIONALES)
+    parser.add_argument("--other-years", action="store_true", help="name other holders of the offices too")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
     given = parser.parse_args(argv)
     if given.output.exists():
         raise WusumError(f"{given.output}: exists already; remove it, or name another file")
     taxonomy = load_taxonomy()
     train = select_part(read_labelled(given.articles, taxonomy), read_split(given.split), "train", given.split)
-    lines = [soft_line(*pair) for pair in excerpts(train, read_rationales(given.rationales, taxonomy), taxonomy)]
+    rationales = read_rationales(given.rationales, taxonomy)
+    holders = OfficeHolders.load() if given.other_years else None
+    lines = [soft_line(*pair) for pair in excerpts(train, rationales, taxonomy, holders=holders)]
     if not lines:
         raise WusumError(f"{given.rationales}: marks no training article of {given.articles}")
     given.output.parent.mkdir(parents=True, exist_ok=True)

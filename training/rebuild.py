@@ -1,8 +1,7 @@
-"""Builds the embedded model anew from the labels of today: ``python -m wusum.training.rebuild KHALEEJ ANTCORPUS``.
+"""Builds the embedded model from the labels of today: ``python -m wusum.training.rebuild SANAD/Khaleej ANT-corpus``.
 
-From the repository's root, with the texts of both corpora as JSON lines (also .gz and .xz). A stage whose result is
-there is passed over, and one that was stopped goes on from its last checkpoint, so the same command is called again
-until all is done.
+From the repository's root, with both corpora, as folders or as JSON lines. A stage whose result is there is passed
+over, and one that was stopped goes on from its last checkpoint, so the same command is called again until all is done.
 """
 
 from __future__ import annotations
@@ -18,11 +17,6 @@ from ..inference.progress import say
 from .script import run_script
 
 _WUSUM = ("-c", "from wusum.inference.cli import main; raise SystemExit(main())")
-_RECIPE = "configs/default.yaml"
-# The second pre-training goes on where the first one ended, and hides other words.
-_SECOND = ("optimisation.steps=1600", "optimisation.seed=1", "output=runs/pretrain-2")
-# A fine-tuning that begins where another one ended takes short steps.
-_SHORT = ("optimisation.epochs=2", "optimisation.learning_rate=6.0e-5", "optimisation.head_learning_rate=3.0e-3")
 
 
 @dataclass(frozen=True)
@@ -40,43 +34,35 @@ def stages(corpora: Sequence[str]) -> list[Stage]:
         >>> [stage.result.as_posix() for stage in stages(["khaleej.jsonl.xz"])][-1]
         'runs/default/bundle'
     """
-    news, first, second = "data/news.jsonl", Path("runs/pretrain/encoder"), Path("runs/pretrain-2/encoder")
-    runs = {
-        "runs/tuned-1": (*_going_on_from(first), "optimisation.seed=1"),
-        "runs/tuned-2": (*_going_on_from(second), "optimisation.seed=1"),
-        "runs/tuned-3": (*_going_on_from(second), "optimisation.seed=2", "optimisation.epochs=3"),
-    }
-    mean, folded, pieces = "runs/mean", Path("runs/folded/encoder"), "data/excerpts.jsonl"
-    onwards = (*_going_on_from(second), f"model.start={mean}", "optimisation.seed=4", *_SHORT)
-    spelling = (*_going_on_from(folded), "input.recipe=e5-ar-2", "model.start=runs/onwards", "optimisation.seed=5")
-    last = (*spelling, f"data.soft={pieces}", "data.soft_weight=0.5", "ngrams.weight=1.0", *_SHORT)
-    averaging = (*_WUSUM, "average", _RECIPE, *_going_on_from(second), f"output={mean}", "--runs", *runs)
+    news, pieces = "data/news.jsonl", "data/excerpts.jsonl"
+    folded, adapted = Path("runs/folded/encoder"), Path("runs/pretrain/encoder")
+    spelling = "input.recipe=e5-ar-2"
+    pretraining = (
+        *_WUSUM,
+        "pretrain",
+        "configs/pretrain.yaml",
+        spelling,
+        f"model.encoder={folded.as_posix()}",
+        "optimisation.steps=1400",
+    )
+    encoder = (f"model.encoder={adapted.as_posix()}", "model.keep_layers=null")
+    excerpts = (f"data.soft={pieces}", "data.soft_weight=0.5", "ngrams.weight=1.0", "optimisation.epochs=2")
     return [
-        Stage(Path("data/gold/train.jsonl"), (*_WUSUM, "labels", "join", *corpora, "-o", "data/gold")),
+        Stage(
+            Path("data/gold/train.jsonl"), (*_WUSUM, "labels", "join", *corpora, "-o", "data/gold", "--split", "train")
+        ),
         Stage(Path(news), ("-m", "wusum.training.news_draw", *corpora, "-o", news)),
-        Stage(first, (*_WUSUM, "pretrain", "configs/pretrain.yaml")),
-        Stage(second, (*_WUSUM, "pretrain", "configs/pretrain.yaml", *_going_on_from(first), *_SECOND)),
-        *(_fine_tuning(name, options) for name, options in runs.items()),
-        Stage(Path(mean, "bundle"), averaging),
-        _fine_tuning("runs/onwards", onwards),
-        Stage(folded, ("-m", "wusum.training.fold_vocabulary", second.as_posix(), folded.as_posix())),
-        Stage(Path(pieces), ("-m", "wusum.training.excerpts", "data/gold/train.jsonl", "-o", pieces)),
-        _fine_tuning("runs/default", last),
+        Stage(folded, ("-m", "wusum.training.fold_vocabulary", "me5-small-ar", folded.as_posix())),
+        Stage(adapted, pretraining),
+        Stage(Path(pieces), ("-m", "wusum.training.excerpts", "data/gold/train.jsonl", "--other-years", "-o", pieces)),
+        Stage(Path("runs/default/bundle"), (*_WUSUM, "train", "configs/default.yaml", spelling, *encoder, *excerpts)),
     ]
-
-
-def _fine_tuning(run: str, options: Sequence[str]) -> Stage:
-    return Stage(Path(run, "bundle"), (*_WUSUM, "train", _RECIPE, *options, f"output={run}"))
-
-
-def _going_on_from(encoder: Path) -> tuple[str, str]:
-    return f"model.encoder={encoder.as_posix()}", "model.keep_layers=null"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what is not done yet; return the exit code of the stage that failed, or 0."""
     parser = argparse.ArgumentParser(prog="python -m wusum.training.rebuild", description=__doc__)
-    parser.add_argument("corpora", nargs="+", metavar="CORPUS", help="JSON lines, also .gz and .xz")
+    parser.add_argument("corpora", nargs="+", metavar="CORPUS", help="corpus folder or .jsonl file (.gz, .xz)")
     given = parser.parse_args(argv)
     plan = stages(given.corpora)
     for number, stage in enumerate(plan, 1):

@@ -11,6 +11,7 @@ from wusum.labels.fingerprint import text_hash
 from wusum.labels.rationales import RATIONALES, Rationale, one_spaced, read_rationales
 from wusum.training.data import LabelledArticle
 from wusum.training.excerpts import excerpts, main
+from wusum.training.office_holders import OfficeHolders
 from wusum.training.soft import read_soft
 
 SCHEME = Taxonomy(
@@ -107,6 +108,29 @@ def test_another_text_under_the_same_id_is_refused() -> None:
 def test_the_same_seed_gives_the_same_excerpts_and_no_id_twice() -> None:
     first, again = ([pair[0].id for pair in excerpts([article()], [rationale()], SCHEME, 3)] for _ in range(2))
     assert first == again and len(set(first)) == len(first)
+
+
+def test_sentences_that_name_an_office_holder_come_with_other_holders_too() -> None:
+    sentences = ["أعلن جون كيري ذلك.", "الطقس جميل.", "ورحب كيري بالهدنة."]
+    text, places, start = " ".join(sentences), [], 0
+    for sentence in sentences:
+        places.append(("text", start, start + len(sentence)))
+        start += len(sentence) + 1
+    carried = {"war": frozenset({2}), "syria": frozenset({0, 2})}
+    one = rationale(sha256=text_hash(text), sentences=tuple(places), carried=carried)
+    holders = OfficeHolders([["جون | كيري", "أنتوني | بلينكن", "كولن | باول"]])
+    plain = list(excerpts([article(text)], [one], SCHEME))
+    both = list(excerpts([article(text)], [one], SCHEME, holders=holders))
+    assert both[: len(plain)] == plain
+    added = {excerpt.id: (excerpt.text, scores) for excerpt, scores in both[len(plain) :]}
+    assert sorted(added) == ["a#0~0", "a#0~1", "a#2~0", "a#2~1"]
+    for time in range(2):
+        first, scores = added[f"a#0~{time}"]
+        assert first in {"أعلن أنتوني بلينكن ذلك.", "أعلن كولن باول ذلك."}
+        assert scores == {"war": 0.0, "syria": 1.0}
+        last, scores = added[f"a#2~{time}"]
+        assert last == f"ورحب {first.split()[2]} بالهدنة."  # one holder in the whole article
+        assert scores == {"war": 1.0, "syria": 1.0}
 
 
 def test_the_file_is_what_a_recipe_takes_as_soft_labels(tmp_path: Path) -> None:

@@ -32,11 +32,13 @@ def test_the_files_of_the_corpora_as_published_get_their_ids() -> None:
     names = ["Politics/1.txt", "politic/JA-1.txt", "Tech/2.txt", "sport/3.txt"]
     everything = [SourceText(name, None, "نص") for name in names]
     drawn = [article.id for seed in range(200) for article in draw(iter(everything), seed)]
-    assert set(drawn) == {"sanad_khaleej:Politics/1.txt", "antcorpus:politic/JA-1.txt", "sanad_khaleej:Technology/2.txt"}
+    khaleej = {"sanad_khaleej:Politics/1.txt", "sanad_khaleej:Technology/2.txt"}
+    assert set(drawn) == {*khaleej, "antcorpus:politic/JA-1.txt"}
 
 
 def test_the_command_reads_a_folder_of_sections(tmp_path: Path) -> None:
-    for section, text in (("Politics", "أعلن الوزير"), ("localNews", "<DOC><TITLE>عنوان</TITLE><TEXT>خبر</TEXT></DOC>")):
+    marked = "<DOC><TITLE>عنوان</TITLE><TEXT>خبر</TEXT></DOC>"
+    for section, text in (("Politics", "أعلن الوزير"), ("localNews", marked)):
         (tmp_path / "corpora" / section).mkdir(parents=True)
         (tmp_path / "corpora" / section / "1.txt").write_text(text, encoding="utf-8")
     main([str(tmp_path / "corpora"), "-o", str(tmp_path / "news.jsonl")])

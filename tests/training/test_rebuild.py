@@ -34,7 +34,7 @@ def test_what_is_missing_is_made_in_order_and_only_once(
     plan[2].result.mkdir(parents=True)
     assert rebuild.main(["a.jsonl"]) == 0
     assert called == [list(stage.arguments) for stage in (*plan[:2], *plan[3:])]
-    assert f"stage 3 of {len(plan)}: runs/pretrain/encoder is there" in capsys.readouterr().err
+    assert f"stage 3 of {len(plan)}: runs/folded/encoder is there" in capsys.readouterr().err
     called.clear()
     assert rebuild.main(["a.jsonl"]) == 0
     assert called == []
@@ -46,53 +46,37 @@ def test_a_stage_that_fails_ends_it(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert not (tmp_path / "data").exists()
 
 
-def test_the_mean_is_of_the_runs_that_were_made_and_the_last_ones_begin_there() -> None:
-    plan = rebuild.stages(["a.jsonl"])
-    *runs, onwards, last = [stage for stage in plan if "train" in stage.arguments]
-    encoders = {stage.result.as_posix() for stage in plan if "pretrain" in stage.arguments}
-    for stage in runs:
-        config = _fine_tuning(stage.arguments)
-        assert Path(config.output, "bundle") == stage.result
-        assert config.model.encoder in encoders
-    assert plan[-1] == last
-    [averaging] = [stage for stage in plan if "average" in stage.arguments]
-    arguments = list(averaging.arguments)
-    place = arguments.index("--runs")
-    assert [Path(run, "bundle") for run in arguments[place + 1 :]] == [stage.result for stage in runs]
-    mean = _fine_tuning(arguments[:place])
-    assert Path(mean.output, "bundle") == averaging.result
-    assert mean.model.encoder in encoders
-    next_one, shipped = _fine_tuning(onwards.arguments), _fine_tuning(last.arguments)
-    assert next_one.model.start == mean.output
-    assert next_one.model.encoder == mean.model.encoder
-    assert Path(next_one.output, "bundle") == onwards.result
-    assert shipped.model.start == next_one.output
-    assert Path(shipped.output, "bundle") == last.result
-
-
-def test_the_last_run_reads_folded_text_with_the_folded_encoder_and_excerpts() -> None:
-    plan = rebuild.stages(["a.jsonl"])
-    shipped = _fine_tuning(plan[-1].arguments)
-    [folding] = [stage for stage in plan if "wusum.training.fold_vocabulary" in stage.arguments]
-    [cutting] = [stage for stage in plan if "wusum.training.excerpts" in stage.arguments]
-    assert shipped.input.recipe == "e5-ar-2"
-    assert shipped.model.encoder == folding.result.as_posix() == folding.arguments[-1]
-    assert folding.arguments[-2] in {stage.result.as_posix() for stage in plan if "pretrain" in stage.arguments}
+def test_each_stage_takes_what_the_ones_before_made() -> None:
+    joining, drawing, folding, adapting, cutting, training = rebuild.stages(["a.jsonl", "b"])
+    pretraining, shipped = _pretraining(adapting), _fine_tuning(training.arguments)
+    assert drawing.arguments[-1] == drawing.result.as_posix() == str(pretraining.data.articles[0])
+    assert folding.arguments[-2:] == ("me5-small-ar", folding.result.as_posix())
+    assert pretraining.model.encoder == folding.result.as_posix()
+    assert Path(pretraining.output, "encoder") == adapting.result
+    assert shipped.model.encoder == adapting.result.as_posix()
+    assert shipped.model.keep_layers is None  # the pre-training kept six of twelve, all are wanted now
+    assert Path(cutting.arguments[2]) == joining.result == Path(shipped.data.articles)
     assert shipped.data.soft == cutting.result.as_posix() == cutting.arguments[-1]
-    assert Path(cutting.arguments[2]) == plan[0].result
+    assert Path(shipped.output, "bundle") == training.result
+
+
+def test_pre_training_and_training_read_text_folded_as_the_vocabulary_is() -> None:
+    *_, adapting, _, training = rebuild.stages(["a.jsonl"])
+    assert _pretraining(adapting).input == _fine_tuning(training.arguments).input
+    assert _pretraining(adapting).input.recipe == "e5-ar-2"
+
+
+def test_copies_without_the_test_articles_will_do() -> None:
+    joining, drawing, *_ = rebuild.stages(["a.jsonl", "b"])
+    assert joining.arguments[-2:] == ("--split", "train")
+    for stage in (joining, drawing):
+        place = stage.arguments.index("a.jsonl")
+        assert stage.arguments[place : place + 2] == ("a.jsonl", "b")
 
 
 def _fine_tuning(arguments: Sequence[str]) -> TrainConfig:
     recipe = Path(__file__).resolve().parents[2] / "configs" / "default.yaml"
     return load_config(recipe, arguments[arguments.index("configs/default.yaml") + 1 :])
-
-
-def test_the_second_pre_training_goes_on_from_the_first() -> None:
-    first, second = [stage for stage in rebuild.stages(["a.jsonl"]) if "pretrain" in stage.arguments]
-    configs = [_pretraining(stage) for stage in (first, second)]
-    assert [Path(config.output, "encoder") for config in configs] == [first.result, second.result]
-    assert configs[1].model.encoder == first.result.as_posix()
-    assert configs[1].model.keep_layers is None
 
 
 def _pretraining(stage: rebuild.Stage) -> PretrainConfig:

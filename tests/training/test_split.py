@@ -190,6 +190,6 @@ def test_ids_may_hold_what_python_takes_for_line_ends(tmp_path: Path) -> None:
 
 def test_the_committed_split_is_readable() -> None:
     split = read_split(COMMITTED)
-    assert len(split) == 14148
+    assert len(split) == 14418
     assert len(dev_of(split)) == 656
     assert_no_cluster_crosses(split)
