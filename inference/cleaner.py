@@ -19,6 +19,9 @@ from .cleaner_story import echoes, story_prose, story_words, title_line
 from .sentences import Span
 
 _SITE_MARKS = (" | ", " - ", " – ", " — ", " :: ", " » ")
+_SKIP, _END = {"تجاوز", "تخطي", "skip"}, {"نهايه", "end"}
+_FENCED = 25
+"""Lines that such a pair of marks may hold between them."""
 _LONG_RUN = 3
 _CROSSHEAD_WORDS, _FOREIGN = 4, -1.0
 _LETTER_OR_DIGIT = re.compile(r"[^\W_]")
@@ -131,12 +134,30 @@ def _read(raw: Sequence[str]) -> list[Line]:
     lines = [line for line in read if line is not None]
     before: set[str] = set()
     found = []
-    for line in lines:
+    for line in _outside_fences(lines):
         repeated = line.kind is Kind.PROSE and line.key in before
         found.append(replace(line, kind=Kind.FURNITURE) if repeated else line)
         if line.kind is Kind.PROSE:
             before.add(line.key)
     return found
+
+
+def _outside_fences(lines: list[Line]) -> list[Line]:
+    """Return the lines but those between two marks for screen readers: "skip X and read on" and "end of X"."""
+    outside: list[Line] = []
+    skipped: list[tuple[int, set[str]]] = []
+    for line in lines:
+        first, _, what = line.key.partition(" ")
+        if line.kind is not Kind.PROSE and first in _SKIP:
+            skipped.append((len(outside), set(what.split())))
+        elif line.kind is not Kind.PROSE and first in _END and what:
+            while skipped and len(outside) - skipped[-1][0] > _FENCED:
+                skipped.pop()
+            if skipped and skipped[-1][1].issuperset(what.removeprefix("of ").split()):
+                del outside[skipped.pop()[0] :]
+                continue
+        outside.append(line)
+    return outside
 
 
 def _demoted(lines: list[Line]) -> list[Line]:

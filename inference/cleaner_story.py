@@ -15,6 +15,7 @@ _LEAVE = {
     "none": 9.0,
     "short": 3.0,
     "headline": 3.0,
+    "parted": 0.3,
     "several": 0.3,
     "furniture": 0.1,
     "pointer": 3.0,
@@ -23,11 +24,13 @@ _LEAVE = {
 }
 """What it costs, in log odds, to pass from the story to another story over what stands between two paragraphs.
 
-"list" is a box whose last headline does not tell what the paragraph tells: the box may have ended."""
+"parted" is a headline with furniture beside it; "list" is a box whose last headline does not tell what the paragraph
+tells: the box may have ended."""
 _RETURN = {
     "none": 4.5,
     "short": 2.5,
     "headline": 4.5,
+    "parted": 4.5,
     "several": 3.0,
     "furniture": 3.0,
     "pointer": 2.0,
@@ -54,6 +57,7 @@ _START = {
     "none": 9.0,
     "short": 6.0,
     "headline": 5.0,
+    "parted": 5.0,
     "several": 4.0,
     "furniture": 5.0,
     "pointer": 4.0,
@@ -186,7 +190,8 @@ def _gap(between: list[Line]) -> str:
     if len(short) > 1:
         return "several"
     if short:
-        return "headline" if short[0].words > 5 else "short"
+        headline = "parted" if Kind.FURNITURE in kinds else "headline"
+        return headline if short[0].words > 5 else "short"
     return "furniture" if kinds else "none"
 
 
@@ -248,7 +253,16 @@ def _path(parts: list[_Part], chosen: set[int]) -> tuple[float, set[int]]:
         if state == _WITHIN:
             found.add(place)
         state = origins[place - 1][state] if place else state
-    return top, found or chosen
+    return top, found or _unbroken(parts, chosen)
+
+
+def _unbroken(parts: list[_Part], chosen: set[int]) -> set[int]:
+    """Return the first of the chosen paragraphs and those that follow it with nothing between."""
+    place = min(chosen)
+    found = {place}
+    while (place := place + 1) in chosen and parts[place].gap == "none":
+        found.add(place)
+    return found
 
 
 def _odds(parts: list[_Part], chosen: set[int]) -> list[float]:

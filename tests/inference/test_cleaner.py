@@ -127,6 +127,31 @@ def test_a_box_in_the_story_does_not_cut_it(box: tuple[str, ...]) -> None:
     assert _kept(page) == list(STORY)
 
 
+@pytest.mark.parametrize(
+    ("skip", "end"),
+    [
+        ("تجاوز قسم البودكاست وتابع القراءة", "نهاية قسم البودكاست"),
+        ("تخطى قصص مقترحة وواصل القراءة", "نهاية قصص مقترحة"),
+        ("Skip podcast promotion and continue reading", "End of podcast promotion"),
+    ],
+)
+def test_what_screen_readers_are_told_to_skip_goes(skip: str, end: str) -> None:
+    box = (skip, "بودكاست", "برنامج أسبوعي عن المياه والقرى يحاور السكان حول ما يشغلهم.", "حلقات المحطة", end)
+    page = clean_page("\n".join((HEADLINE, STORY[0], *box, *STORY[1:])))
+    assert page == CleanPage(HEADLINE, "\n".join(STORY), 5, 10)
+
+
+def test_an_end_of_something_else_fences_nothing_in() -> None:
+    lines = ("تجاوز الأزمة", *STORY, "نهاية الموسم")
+    assert _kept(clean_page("\n".join((HEADLINE, *lines))))[-len(STORY) :] == list(STORY)
+
+
+def test_a_story_of_one_paragraph_stays_alone_above_buttons_and_a_teaser() -> None:
+    buttons = ("تحرير: س.ك", "مشاركة:", "فيسبوك", "تلغرام")
+    page = clean_page("\n".join((HEADLINE, "5 حزيران 2019", STORY[0], *buttons, *TEASERS[0], *TEASERS[1])))
+    assert _kept(page) == [STORY[0]]
+
+
 def test_a_headline_of_another_story_between_two_paragraphs_goes() -> None:
     page = clean_page(_page(HEADLINE, *STORY[:2], f"للاطلاع على الملف: {TEASERS[0][0]}", *STORY[2:]))
     assert _kept(page) == list(STORY)
