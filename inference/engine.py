@@ -6,7 +6,9 @@ import ctypes
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from threading import Condition
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, get_args
 from weakref import WeakSet
 
@@ -22,6 +24,7 @@ Handle = TypeVar("Handle")
 # Of ONNX Runtime's own rewritings: its fused sum and layer normalisation takes longer than the two apart
 # (`python -m wusum.training.rewriting_benchmark`).
 SLOWER = ("SkipLayerNormFusion",)
+_PATIENCE = 30  # seconds that a fork waits for running calls
 
 
 class Engine(Protocol):
@@ -106,36 +109,61 @@ class OnnxEngine:
             WusumError: in a forked process, the model's file was removed or changed since its parent opened it.
         """
         feeds = {"input_ids": features.ids, "attention_mask": features.mask}
-        result: npt.NDArray[np.float32] = self._session.get().run(["logits"], feeds)[0]
+        with self._session.in_use() as session:
+            result: npt.NDArray[np.float32] = session.run(["logits"], feeds)[0]
         return result
 
 
 class PerProcess(Generic[Handle]):
     """A native handle on a file that a forked process opens anew: threads, and so a handle's workers, are not forked.
 
-    Two threads that come first at once both open it, and one handle is dropped. A lock would be worse: it could be held
-    by a thread that the fork left behind.
+    A fork waits for the calls that are running: what one of their workers had locked would stay locked in the child
+    for good. (OpenVINO's hung in one of 130.) Two threads that come first at once both open the file, and one handle is
+    dropped.
 
     Example:
-        >>> PerProcess(Path("model.onnx"), onnxruntime.InferenceSession).get()  # doctest: +SKIP
+        >>> with PerProcess(Path("model.onnx"), onnxruntime.InferenceSession).in_use() as session:  # doctest: +SKIP
+        ...     session.run(["logits"], feeds)
     """
 
     _all: ClassVar[WeakSet[PerProcess[Any]]] = WeakSet()
+    _calls: ClassVar[Condition] = Condition()
+    _running: ClassVar[int] = 0
+    _forks: ClassVar[int] = 0
 
     def __init__(self, path: Path, opener: Callable[[Path], Handle]) -> None:
         """Open the file."""
         self._path = path.absolute()  # not resolved: the cache of the hub has links to files without a suffix
         self._opener = opener
-        self._held = (os.getpid(), opener(self._path))
+        with self._call():
+            self._held = (os.getpid(), opener(self._path))
         self._seen = self._state()
         self._all.add(self)
 
-    def get(self) -> Handle:
-        """Return the handle of this process.
+    @contextmanager
+    def in_use(self) -> Iterator[Handle]:
+        """Give the handle of this process for one call.
 
         Raises:
             WusumError: the file was removed or changed since the parent process opened it.
         """
+        with self._call():
+            yield self._own()
+
+    @classmethod
+    @contextmanager
+    def _call(cls) -> Iterator[None]:
+        with cls._calls:
+            cls._calls.wait_for(lambda: not cls._forks)
+            PerProcess._running += 1
+        try:
+            yield
+        finally:
+            with cls._calls:
+                PerProcess._running -= 1
+                cls._calls.notify_all()
+
+    def _own(self) -> Handle:
         process, handle = self._held
         if process == os.getpid():
             return handle
@@ -154,14 +182,32 @@ class PerProcess(Generic[Handle]):
         return status.st_ino, status.st_size, status.st_mtime_ns
 
     @classmethod
-    def keep_inherited(cls) -> None:
+    def before_fork(cls) -> None:
+        """Wait until no call is running, and let none begin."""
+        cls._calls.acquire()
+        cls._forks += 1
+        # Not for ever: a signal's handler may fork within a call of its own thread.
+        cls._calls.wait_for(lambda: cls._running <= 0, timeout=_PATIENCE)
+
+    @classmethod
+    def in_parent(cls) -> None:
+        """Let calls begin again."""
+        cls._forks -= 1
+        cls._calls.notify_all()
+        cls._calls.release()
+
+    @classmethod
+    def in_child(cls) -> None:
         """Never free what was inherited: a handle's end waits for its workers, and here they do not exist."""
+        cls._calls, cls._running, cls._forks = Condition(), 0, 0
         for one in cls._all:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(one._held[1]))
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=PerProcess.keep_inherited)
+    os.register_at_fork(
+        before=PerProcess.before_fork, after_in_parent=PerProcess.in_parent, after_in_child=PerProcess.in_child
+    )
 
 
 def available_cores(root: Path = Path("/")) -> int:

@@ -77,7 +77,8 @@ class OpenVinoEngine:
         """
         windows = ((0, 0), (0, -features.ids.shape[1] % _STEP))  # what the mask hides may be any token
         padded = {"input_ids": np.pad(features.ids, windows), "attention_mask": np.pad(features.mask, windows)}
-        return self._model.get().run(padded)
+        with self._model.in_use() as requests:
+            return requests.run(padded)
 
 
 def import_openvino() -> Any:

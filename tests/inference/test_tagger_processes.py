@@ -154,3 +154,46 @@ def test_a_pickle_of_a_damaged_bundle_is_refused(copied: Path) -> None:
     model.write_bytes(content)
     with pytest.raises(WusumError, match="sha256 differs"):
         pickle.loads(dumped)
+
+
+# A handle whose calls overlap, so that without a turn of its own the fork would never find a moment without a call.
+WAITS = """
+import os, sys, tempfile, threading, time, warnings
+from pathlib import Path
+from wusum.inference.engine import PerProcess
+
+warnings.simplefilter("ignore", DeprecationWarning)
+inside, ended, stop = set(), [], threading.Event()
+
+def call(number):
+    while not stop.is_set():
+        with handle.in_use():
+            inside.add(number)
+            time.sleep(0.02)
+            inside.discard(number)
+            ended.append(number)
+
+handle = PerProcess(Path(sys.executable), str)
+callers = [threading.Thread(target=call, args=(number,)) for number in range(3)]
+for caller in callers:
+    caller.start()
+for _ in range(10):
+    time.sleep(0.03)
+    pid = os.fork()
+    if not pid:
+        os._exit(len(inside))
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+before = len(ended)
+while len(ended) == before:
+    time.sleep(0.01)
+print("calls go on", flush=True)
+stop.set()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_fork_waits_for_the_calls_that_are_running() -> None:
+    environment = os.environ | {"PYTHONPATH": str(LINKS)}
+    command = [sys.executable, "-c", WAITS]
+    shown = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANG, check=False)
+    assert shown.stdout.splitlines() == ["0"] * 10 + ["calls go on"], shown.stderr
