@@ -19,7 +19,11 @@ from .cleaner_story import echoes, story_prose, story_words, title_line
 from .sentences import Span
 
 _SITE_MARKS = (" | ", " - ", " – ", " — ", " :: ", " » ")
-_SKIP, _END = {"تجاوز", "تخطي", "skip"}, {"نهايه", "end"}
+_SKIP = re.compile(
+    r"(?:(?:تجاوز|تخطي?) (.+) (?:وتابع|وواصل)(?: القراءه)?"
+    r"|skip (.+) and continue(?: reading)?|اهمل (.+ مشاركه)|skip (?!to )(.+ post))"
+)
+_END = re.compile(r"نهايه (.+)|(.+) نهايه|end of (?:story )?(.+)")
 _FENCED = 25
 """Lines that such a pair of marks may hold between them."""
 _LONG_RUN = 3
@@ -143,21 +147,28 @@ def _read(raw: Sequence[str]) -> list[Line]:
 
 
 def _outside_fences(lines: list[Line]) -> list[Line]:
-    """Return the lines but those between two marks for screen readers: "skip X and read on" and "end of X"."""
+    """Return the lines but those between two marks for screen readers: "skip X and read on" and "end of X".
+
+    "Skip to the main content" is none: it stands above the story, and what it names is the story.
+    """
     outside: list[Line] = []
     skipped: list[tuple[int, set[str]]] = []
     for line in lines:
-        first, _, what = line.key.partition(" ")
-        if line.kind is not Kind.PROSE and first in _SKIP:
-            skipped.append((len(outside), set(what.split())))
-        elif line.kind is not Kind.PROSE and first in _END and what:
+        if line.kind is not Kind.PROSE and (what := _named(_SKIP, line)):
+            skipped.append((len(outside), what))
+        elif line.kind is not Kind.PROSE and (what := _named(_END, line)):
             while skipped and len(outside) - skipped[-1][0] > _FENCED:
                 skipped.pop()
-            if skipped and skipped[-1][1].issuperset(what.removeprefix("of ").split()):
+            if skipped and what <= skipped[-1][1]:
                 del outside[skipped.pop()[0] :]
                 continue
         outside.append(line)
     return outside
+
+
+def _named(mark: re.Pattern[str], line: Line) -> set[str]:
+    found = mark.fullmatch(line.key)
+    return set() if found is None else set((found[found.lastindex or 0]).split())
 
 
 def _demoted(lines: list[Line]) -> list[Line]:

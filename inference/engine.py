@@ -24,7 +24,7 @@ Handle = TypeVar("Handle")
 # Of ONNX Runtime's own rewritings: its fused sum and layer normalisation takes longer than the two apart
 # (`python -m wusum.training.rewriting_benchmark`).
 SLOWER = ("SkipLayerNormFusion",)
-_PATIENCE = 30  # seconds that a fork waits for running calls
+_PATIENCE = 30  # seconds that a fork waits for running calls, and a call for a fork
 
 
 class Engine(Protocol):
@@ -154,7 +154,8 @@ class PerProcess(Generic[Handle]):
     @contextmanager
     def _call(cls) -> Iterator[None]:
         with cls._calls:
-            cls._calls.wait_for(lambda: not cls._forks)
+            # Not for ever: a signal's handler may tag while its own thread waits to fork.
+            cls._calls.wait_for(lambda: cls._forks <= 0, timeout=_PATIENCE)
             PerProcess._running += 1
         try:
             yield

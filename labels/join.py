@@ -68,7 +68,8 @@ def join(
     if not finder.texts:
         looked = ", ".join(str(source) for source in sources)
         raise WusumError(
-            f"{looked}: {finder.read} texts read (rows need id and text), none is a gold article; "
+            f"{looked}: {finder.read} texts read (rows need id and text), none is a gold article of "
+            f"{' or '.join(wanted)}; "
             "expected copies of the corpora that labels/DATA_CARD.md names, check the paths"
         )
     for text in read_source(WRITTEN):

@@ -12,7 +12,6 @@ from typing import Any, Protocol, get_args
 
 import numpy as np
 
-from ..inference.article import Article
 from ..inference.prediction import Prediction
 from ..inference.scoring import Task
 from ..labels import Taxonomy
@@ -104,11 +103,6 @@ def view(article: LabelledArticle) -> str:
     """
     body = article.text[:VIEW_CHARS]
     return f"{article.title}\n{body}" if article.title else body
-
-
-def as_tagged(article: LabelledArticle) -> Article:
-    """Return the article cut to what the annotators read, clean already, as a tagger takes it."""
-    return Article(article.text[:VIEW_CHARS], article.title, article.id)
 
 
 def collect(predictions: Iterable[Prediction], taxonomy: Taxonomy) -> Tagged:

@@ -16,7 +16,7 @@ from ..inference.article import Article
 from ..inference.tagger import Tagger
 from .bootstrap import bootstrap_interval
 from .data import read_labelled
-from .evaluate import as_tagged, collect
+from .evaluate import collect
 from .metrics import Bools
 from .progress import watched
 from .script import run_script
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     split = read_split(arguments.split_file)
     dev = select_part(read_labelled(arguments.articles, tagger.taxonomy), split, "dev", arguments.split_file)
     dev = dev[: arguments.count]
-    truth, clean = label_matrix(dev, tagger.taxonomy), [as_tagged(article) for article in dev]
+    truth, clean = label_matrix(dev, tagger.taxonomy), [article.article for article in dev]
     plain = decide(tagger, clean, "tagging")
     sys.stdout.write(
         f"{len(dev)} dev articles; as they are: {bootstrap_interval(plain, truth).value:.3f} against gold\n"

@@ -132,7 +132,12 @@ def test_a_box_in_the_story_does_not_cut_it(box: tuple[str, ...]) -> None:
     [
         ("تجاوز قسم البودكاست وتابع القراءة", "نهاية قسم البودكاست"),
         ("تخطى قصص مقترحة وواصل القراءة", "نهاية قصص مقترحة"),
+        ("تخطى البودكاست وواصل القراءة", "البودكاست نهاية"),
+        ("تخطَّ الأكثر قراءة وتابع", "نهاية الأكثر قراءة"),
+        ("أهمل YouTube مشاركة", "نهاية YouTube مشاركة"),
         ("Skip podcast promotion and continue reading", "End of podcast promotion"),
+        ("Skip podcast promotion and continue reading", "End of story podcast promotion"),
+        ("Skip YouTube post", "End of YouTube post"),
     ],
 )
 def test_what_screen_readers_are_told_to_skip_goes(skip: str, end: str) -> None:
@@ -141,9 +146,18 @@ def test_what_screen_readers_are_told_to_skip_goes(skip: str, end: str) -> None:
     assert page == CleanPage(HEADLINE, "\n".join(STORY), 5, 10)
 
 
-def test_an_end_of_something_else_fences_nothing_in() -> None:
-    lines = ("تجاوز الأزمة", *STORY, "نهاية الموسم")
-    assert _kept(clean_page("\n".join((HEADLINE, *lines))))[-len(STORY) :] == list(STORY)
+@pytest.mark.parametrize(
+    ("above", "below"),
+    [
+        ("تجاوز قسم البودكاست وتابع القراءة", "نهاية الموسم"),
+        ("تجاوز الأزمة", "نهاية الأزمة"),
+        ("تخطي إلى المحتوى الرئيسي", "نهاية المحتوى الرئيسي"),
+        ("Skip to main content", "End of main content"),
+    ],
+)
+def test_a_story_between_other_lines_that_look_like_such_marks_stays(above: str, below: str) -> None:
+    page = clean_page("\n".join((HEADLINE, above, *STORY, below)))
+    assert [line for line in _kept(page) if line in STORY] == list(STORY)
 
 
 def test_a_story_of_one_paragraph_stays_alone_above_buttons_and_a_teaser() -> None:

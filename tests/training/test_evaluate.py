@@ -161,11 +161,11 @@ def test_the_train_part_can_be_chosen(stub: StubTagger) -> None:
     assert [article.id for article in stub.seen] == [f"a{number}" for number in range(30, 90)]
 
 
-def test_the_tagger_sees_what_the_annotators_read(stub: StubTagger, place: Path) -> None:
+def test_the_tagger_gets_all_and_opponents_what_the_annotators_read(stub: StubTagger, place: Path) -> None:
     row = {"id": "x", "title": "عنوان", "text": "س" * 3000, "topics": [], "actors": []}
     (place / "long.jsonl").write_text(json.dumps(row), encoding="utf-8")
     run("--data", "long.jsonl")
-    assert (stub.seen[0].title, len(stub.seen[0].text)) == ("عنوان", 2400)
+    assert (stub.seen[0].title, len(stub.seen[0].text)) == ("عنوان", 3000)
     assert view(LabelledArticle("x", "عنوان", "س" * 3000, ())) == "عنوان\n" + "س" * 2400
     assert view(LabelledArticle("x", None, "س", ())) == "س"
 

@@ -10,6 +10,8 @@ from wusum.training import rebuild
 from wusum.training.config import TrainConfig, load_config
 from wusum.training.pretrain_config import PretrainConfig, load_pretrain_config
 
+RECIPES = Path(__file__).resolve().parents[2] / "configs"
+
 
 @pytest.fixture
 def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
@@ -34,7 +36,7 @@ def test_what_is_missing_is_made_in_order_and_only_once(
     plan[2].result.mkdir(parents=True)
     assert rebuild.main(["a.jsonl"]) == 0
     assert called == [list(stage.arguments) for stage in (*plan[:2], *plan[3:])]
-    assert f"stage 3 of {len(plan)}: runs/folded/encoder is there" in capsys.readouterr().err
+    assert f"stage 3 of {len(plan)}: runs/rebuild/folded/encoder is there" in capsys.readouterr().err
     called.clear()
     assert rebuild.main(["a.jsonl"]) == 0
     assert called == []
@@ -43,7 +45,28 @@ def test_what_is_missing_is_made_in_order_and_only_once(
 def test_a_stage_that_fails_ends_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     assert rebuild.main(["no-such-corpus.jsonl"]) == 2  # `wusum labels join` says so itself
-    assert not (tmp_path / "data").exists()
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_part_of_the_articles_is_not_taken_for_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = rebuild.stages(["a.jsonl"])[0].result
+
+    def join(argv: Sequence[str], check: bool) -> SimpleNamespace:
+        result.parent.mkdir(parents=True, exist_ok=True)
+        result.write_text("half of the articles", encoding="utf-8")
+        return SimpleNamespace(returncode=1)
+
+    monkeypatch.setattr(rebuild.subprocess, "run", join)
+    assert rebuild.main(["a.jsonl"]) == 1
+    assert not result.exists()
+
+
+def test_what_other_trainings_left_is_no_result_of_a_stage() -> None:
+    others = {Path(load_config(recipe).output) for recipe in (RECIPES / "default.yaml", RECIPES / "own-labels.yaml")}
+    for stage in rebuild.stages(["a.jsonl"]):
+        assert Path("runs/rebuild") in stage.result.parents
+    assert not any(Path("runs/rebuild") in (output, *output.parents) for output in others)
 
 
 def test_each_stage_takes_what_the_ones_before_made() -> None:
@@ -75,11 +98,9 @@ def test_copies_without_the_test_articles_will_do() -> None:
 
 
 def _fine_tuning(arguments: Sequence[str]) -> TrainConfig:
-    recipe = Path(__file__).resolve().parents[2] / "configs" / "default.yaml"
-    return load_config(recipe, arguments[arguments.index("configs/default.yaml") + 1 :])
+    return load_config(RECIPES / "default.yaml", arguments[arguments.index("configs/default.yaml") + 1 :])
 
 
 def _pretraining(stage: rebuild.Stage) -> PretrainConfig:
     place = stage.arguments.index("configs/pretrain.yaml")
-    recipe = Path(__file__).resolve().parents[2] / "configs" / "pretrain.yaml"
-    return load_pretrain_config(recipe, stage.arguments[place + 1 :])
+    return load_pretrain_config(RECIPES / "pretrain.yaml", stage.arguments[place + 1 :])
